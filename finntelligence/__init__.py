@@ -1,0 +1,1 @@
+"""The decision core: pure functions and frozen values on numpy."""

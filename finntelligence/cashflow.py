@@ -1,0 +1,161 @@
+"""Cash flows of a level-payment loan: instalment, schedule, APR, and quoted-rate conventions.
+
+Every function works on numbers or broadcastable arrays; rates are fractions (0.12 is 12 %).
+"""
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = [
+    "Convention",
+    "addon_from_nominal",
+    "apr",
+    "capped_payment",
+    "monthly_payment",
+    "nominal_from_addon",
+    "nominal_rate",
+    "quoted_rate",
+]
+
+Array = NDArray[np.float64]
+
+MONTHS = 12
+_NEWTON_STEPS = 60
+_STEP_TOLERANCE = 1e-14
+_SERIES_BELOW = 1e-7  # below this the closed derivative cancels; its series is exact to 1e-12
+
+
+class Convention(StrEnum):
+    """How a book quotes its price.
+
+    `nominal_annual`: yearly contract rate, compounds monthly.
+    `addon_monthly`: flat interest a month on the original principal.
+    """
+
+    NOMINAL_ANNUAL = "nominal_annual"
+    ADDON_MONTHLY = "addon_monthly"
+
+
+def _payment_factor(u: Array, n: Array) -> Array:
+    """Payment per unit lent at rate `u` a month: u / (1 - (1 + u) ** -n), and 1/n at u = 0."""
+    zero = u == 0
+    safe = np.where(zero, 1.0, u)
+    return np.where(zero, 1.0 / n, safe / -np.expm1(-n * np.log1p(safe)))
+
+
+def _payment_factor_slope(u: Array, n: Array) -> Array:
+    """Derivative of `_payment_factor` in `u`; (n + 1) / 2n at u = 0."""
+    small = np.abs(u) < _SERIES_BELOW
+    safe = np.where(small, 1.0, u)
+    growth = np.exp(-n * np.log1p(safe))
+    slope = (1 - growth - safe * n * growth / (1 + safe)) / (1 - growth) ** 2
+    return np.where(small, (n + 1) / (2 * n), slope)
+
+
+def _monthly_rate(payment: Array, amount: Array, n: Array) -> Array:
+    """Solve amount * u / (1 - (1 + u) ** -n) = payment for the monthly rate `u`.
+
+    The left side is increasing and convex in `u`, so Newton's second iterate lies above the root
+    and the rest fall onto it: no bracket is needed.
+    """
+    target = payment / amount
+    u = 2 * (n * target - 1) / (n + 1)
+    for _ in range(_NEWTON_STEPS):
+        step = (_payment_factor(u, n) - target) / _payment_factor_slope(u, n)
+        u = u - step
+        if np.all(np.abs(step) < _STEP_TOLERANCE):
+            break
+    return u
+
+
+def monthly_payment(principal: ArrayLike, nominal_rate: ArrayLike, term_months: ArrayLike) -> Array:
+    """Return the level payment that clears `principal` in `term_months`.
+
+    `nominal_rate` is yearly and compounds monthly, so 0.12 means 1% a month:
+
+        payment = principal * u / (1 - (1 + u) ** -term_months),  u = nominal_rate / 12
+
+    >>> float(monthly_payment(10_000, nominal_rate=0.12, term_months=24).round(2))
+    470.73
+    """
+    u = np.asarray(nominal_rate, dtype=float) / MONTHS
+    n = np.asarray(term_months, dtype=float)
+    return np.asarray(principal, dtype=float) * _payment_factor(u, n)
+
+
+def apr(amount_financed: ArrayLike, payment: ArrayLike, term_months: ArrayLike) -> Array:
+    """Return the annual percentage rate of level monthly payments, as a fraction.
+
+    The actuarial method of Regulation Z (12 CFR 1026, Appendix J) for equal monthly unit periods:
+    twelve times the monthly rate that makes the payments worth the amount financed, which is the
+    principal less any fee withheld from it.
+
+    >>> payment = monthly_payment(10_000, nominal_rate=0.10, term_months=36)
+    >>> float(apr(9_500, payment, 36).round(6))
+    0.135624
+    """
+    rate = _monthly_rate(
+        np.asarray(payment, dtype=float),
+        np.asarray(amount_financed, dtype=float),
+        np.asarray(term_months, dtype=float),
+    )
+    return MONTHS * rate
+
+
+def capped_payment(amount_financed: ArrayLike, apr_cap: ArrayLike, term_months: ArrayLike) -> Array:
+    """Return the largest level payment whose APR stays within `apr_cap`.
+
+    APR rises with the payment, so comparing payments enforces a cap without solving any APR.
+
+    >>> float(capped_payment(9_500, 0.36, 36).round(2))
+    435.22
+    """
+    return monthly_payment(amount_financed, apr_cap, term_months)
+
+
+def nominal_from_addon(addon_rate: ArrayLike, term_months: ArrayLike) -> Array:
+    """Return the yearly nominal rate with the same payments as flat add-on interest.
+
+    An add-on loan pays (principal + principal * addon_rate * term_months) / term_months a month.
+
+    >>> float(nominal_from_addon(0.0775, term_months=4).round(4))
+    1.41
+    """
+    rate, n = np.broadcast_arrays(
+        np.asarray(addon_rate, dtype=float), np.asarray(term_months, dtype=float)
+    )
+    return MONTHS * _monthly_rate(1 / n + rate, np.ones_like(rate), n)
+
+
+def addon_from_nominal(nominal_rate: ArrayLike, term_months: ArrayLike) -> Array:
+    """Return the monthly add-on rate with the same payments as a yearly nominal rate.
+
+    >>> float(addon_from_nominal(nominal_from_addon(0.0775, 4), 4).round(12))
+    0.0775
+    """
+    n = np.asarray(term_months, dtype=float)
+    return monthly_payment(1.0, nominal_rate, n) - 1 / n
+
+
+def nominal_rate(quoted: ArrayLike, term_months: ArrayLike, convention: Convention) -> Array:
+    """Convert a book's quoted rate to the yearly nominal rate.
+
+    >>> float(nominal_rate(0.1299, 36, Convention.NOMINAL_ANNUAL))
+    0.1299
+    """
+    if convention is Convention.ADDON_MONTHLY:
+        return nominal_from_addon(quoted, term_months)
+    return np.broadcast_arrays(np.asarray(quoted, dtype=float), np.asarray(term_months))[0]
+
+
+def quoted_rate(nominal: ArrayLike, term_months: ArrayLike, convention: Convention) -> Array:
+    """Convert a yearly nominal rate to a book's quoted rate; the inverse of `nominal_rate`.
+
+    >>> float(quoted_rate(0.1299, 36, Convention.NOMINAL_ANNUAL))
+    0.1299
+    """
+    if convention is Convention.ADDON_MONTHLY:
+        return addon_from_nominal(nominal, term_months)
+    return np.broadcast_arrays(np.asarray(nominal, dtype=float), np.asarray(term_months))[0]

@@ -1,0 +1,215 @@
+"""A lender's book, declared: its fields, price convention, axes, economics and capabilities.
+
+`portfolios/<name>.yaml` holds the declaration; `Portfolio.from_mapping` reads it. Formulas that
+differ from book to book (list price, benchmark) are small declared rules, never code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.cashflow import Convention
+from finntelligence.declaration import Section, content_digest
+from finntelligence.errors import InvalidDeclarationError
+from finntelligence.fields import Field, Role
+from finntelligence.rates import RateRule
+
+__all__ = ["Affordability", "Axes", "Capability", "DefaultDefinition", "Portfolio", "Price"]
+
+Array = NDArray[np.float64]
+
+
+class Capability(StrEnum):
+    """What a book's history can teach."""
+
+    RISK = "risk"
+    ACCEPTANCE = "acceptance"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """How the book quotes.
+
+    Quoted rates are fractions in the book's `convention`; one *price unit* is one percentage
+    point of the quoted rate, the unit of gaps, slopes, floors and priors.
+    """
+
+    convention: Convention
+    list_rate: RateRule
+    benchmark: RateRule
+
+    UNIT = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axes:
+    """What may be asked for, and the reference point of the models' terms."""
+
+    minimum_principal: float
+    maximum_principal: float
+    terms: tuple[int, ...]
+    reference_principal: float
+    reference_term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultDefinition:
+    """What counts as default; `horizon_months` None means within the contract's own term."""
+
+    definition: str
+    horizon_months: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affordability:
+    """Which fields say what the applicant earns and already owes.
+
+    `existing_debt_field` holds existing monthly debt payments in per cent of monthly income.
+    """
+
+    income_field: str
+    income_periods: int
+    existing_debt_field: str | None
+
+    def monthly_income(self, columns: Mapping[str, Array]) -> Array:
+        """Return monthly income, shape (n,), NaN where unknown."""
+        return np.asarray(columns[self.income_field], dtype=float) * self.income_periods / 12
+
+    def debt_share(self, columns: Mapping[str, Array]) -> Array:
+        """Return existing debt payments over income, shape (n,), 0 where the book has none."""
+        if self.existing_debt_field is None:
+            return np.zeros_like(np.asarray(columns[self.income_field], dtype=float))
+        return np.asarray(columns[self.existing_debt_field], dtype=float) / 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Portfolio:
+    """One declared book; immutable, and identified by the SHA-256 of its declaration."""
+
+    name: str
+    title: str
+    currency: str
+    fields: tuple[Field, ...]
+    price: Price
+    axes: Axes
+    default: DefaultDefinition
+    affordability: Affordability
+    economics: Mapping[str, float]
+    if_missing: Mapping[str, str]
+    capabilities: frozenset[Capability]
+    policy: Mapping[str, Any]
+    declaration: Mapping[str, Any]
+    digest: str
+
+    @property
+    def features(self) -> tuple[Field, ...]:
+        """The fields a model may see, in declared order."""
+        return tuple(f for f in self.fields if f.role is Role.FEATURE)
+
+    def field(self, name: str) -> Field | None:
+        """Return the field called `name`, or None."""
+        return next((f for f in self.fields if f.name == name), None)
+
+    @classmethod
+    def from_mapping(cls, declaration: Mapping[str, Any]) -> "Portfolio":
+        """Read a declaration.
+
+        Raises:
+            InvalidDeclarationError: naming the path of the first key that is wrong.
+        """
+        root = Section(declaration, "portfolio")
+        fields = tuple(Field.read(name, s) for name, s in root.section("fields").sections())
+        by_name = {f.name: f for f in fields}
+        portfolio = cls(
+            name=root.text("name"),
+            title=root.text("title"),
+            currency=root.text("currency"),
+            fields=fields,
+            price=_price(root.section("price"), by_name),
+            axes=_axes(root.section("axes")),
+            default=_default(root.section("default")),
+            affordability=_affordability(root.section("affordability"), by_name),
+            economics=_economics(root.section("economics")),
+            if_missing=_if_missing(root.section("if_missing")),
+            capabilities=_capabilities(root),
+            policy=dict(root.section("policy").items()),
+            declaration=declaration,
+            digest=content_digest(declaration),
+        )
+        root.close()
+        return portfolio
+
+
+def _price(section: Section, fields: Mapping[str, Field]) -> Price:
+    price = Price(
+        convention=Convention(section.choice("convention", tuple(Convention))),
+        list_rate=RateRule.read(section.section("list_rate"), fields),
+        benchmark=RateRule.read(section.section("benchmark"), fields),
+    )
+    section.close()
+    return price
+
+
+def _axes(section: Section) -> Axes:
+    low = section.number("minimum_principal", 0.01, 1e9)
+    terms = tuple(int(t) for t in section.numbers("terms"))
+    if min(terms) < 1 or list(terms) != sorted(set(terms)):
+        raise section.fail("terms", "must be rising whole months, at least 1")
+    axes = Axes(
+        minimum_principal=low,
+        maximum_principal=section.number("maximum_principal", low, 1e9),
+        terms=terms,
+        reference_principal=section.number("reference_principal", 0.01, 1e9),
+        reference_term=section.integer("reference_term", 1, 600),
+    )
+    section.close()
+    return axes
+
+
+def _default(section: Section) -> DefaultDefinition:
+    horizon = section.raw("horizon")
+    months = None if horizon == "term" else section.integer("horizon", 1, 600)
+    default = DefaultDefinition(definition=section.text("definition"), horizon_months=months)
+    section.close()
+    return default
+
+
+def _affordability(section: Section, fields: Mapping[str, Field]) -> Affordability:
+    debt = section.text("existing_debt") if section.has("existing_debt") else None
+    affordability = Affordability(
+        income_field=section.text("income"),
+        income_periods={"year": 1, "month": 12}[section.choice("per", ("year", "month"))],
+        existing_debt_field=debt,
+    )
+    for key, name in (("income", affordability.income_field), ("existing_debt", debt)):
+        if name is not None and name not in fields:
+            raise section.fail(key, f"names no declared field: {name!r}")
+    section.close()
+    return affordability
+
+
+def _economics(section: Section) -> dict[str, float]:
+    values = {}
+    for name, entry in section.sections():
+        values[name] = entry.number("value")
+        entry.choice("basis", ("measured", "assumed"))
+        entry.text("source")
+        entry.close()
+    return values
+
+
+def _if_missing(section: Section) -> dict[str, str]:
+    return {
+        str(rule): section.choice(str(rule), ("decline", "skip")) for rule, _ in section.items()
+    }
+
+
+def _capabilities(root: Section) -> frozenset[Capability]:
+    try:
+        return frozenset(Capability(c) for c in root.texts("capabilities"))
+    except ValueError as error:
+        raise InvalidDeclarationError(f"portfolio.capabilities: {error}") from error

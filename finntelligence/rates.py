@@ -1,0 +1,124 @@
+"""Declared rules that give an applicant's list price and market benchmark."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from finntelligence.declaration import Section
+from finntelligence.fields import Field, Kind
+
+__all__ = ["RateRule"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateRule:
+    """A quoted rate by one segment field, moved by the cost of funds and the term.
+
+        rate = clip(segment(x) + c * (cost_of_funds - reference)) + k * ln(term / from) / ln(to / from)
+
+    `segment` is a table over cuts of a number, a table over a category's values, or a polynomial
+    of a centred and scaled number. Only the segment and funding part is clipped.
+    """
+
+    field: str
+    cuts: tuple[float, ...]
+    categories: tuple[str, ...]
+    values: tuple[float, ...]
+    centre: float
+    scale: float
+    funds_coefficient: float
+    funds_reference: float
+    clip: tuple[float, float]
+    term_coefficient: float
+    term_from: float
+    term_to: float
+
+    @classmethod
+    def read(cls, section: Section, fields: Mapping[str, Field]) -> "RateRule":
+        """Read a rule: `table` or `polynomial`, then optional `cost_of_funds`, `clip`, `log_term`."""
+        parts: dict[str, Any] = {"cuts": (), "categories": (), "centre": 0.0, "scale": 1.0}
+        parts |= _table(section, fields) if section.has("table") else _polynomial(section, fields)
+        parts |= {"funds_coefficient": 0.0, "funds_reference": 0.0}
+        if section.has("cost_of_funds"):
+            funds = section.section("cost_of_funds")
+            parts["funds_coefficient"] = funds.number("coefficient")
+            parts["funds_reference"] = funds.number("reference")
+            funds.close()
+        parts["clip"] = (-np.inf, np.inf)
+        if section.has("clip"):
+            low, high = section.numbers("clip")
+            parts["clip"] = (low, high)
+        parts |= {"term_coefficient": 0.0, "term_from": 1.0, "term_to": np.e}
+        if section.has("log_term"):
+            term = section.section("log_term")
+            parts["term_coefficient"] = term.number("coefficient")
+            parts["term_from"] = term.number("from", 1)
+            parts["term_to"] = term.number("to", parts["term_from"] + 1)
+            term.close()
+        section.close()
+        return cls(**parts)
+
+    def rate(
+        self, columns: Mapping[str, NDArray[Any]], term_months: ArrayLike, cost_of_funds: ArrayLike
+    ) -> Array:
+        """Return the quoted rate for rows of `columns`, broadcast with term and cost of funds."""
+        funds = np.asarray(cost_of_funds, dtype=float) - self.funds_reference
+        base = self._segment(columns[self.field]) + self.funds_coefficient * funds
+        share = np.log(np.asarray(term_months, dtype=float) / self.term_from)
+        term_part = self.term_coefficient * share / np.log(self.term_to / self.term_from)
+        return np.asarray(np.clip(base, *self.clip) + term_part)
+
+    def _segment(self, column: NDArray[Any]) -> Array:
+        if self.categories:
+            position = {
+                name: value for name, value in zip(self.categories, self.values, strict=True)
+            }
+            return np.array([position[str(c)] for c in np.ravel(column)]).reshape(np.shape(column))
+        number = np.asarray(column, dtype=float)
+        if self.cuts:
+            return np.asarray(self.values)[np.searchsorted(self.cuts, number, side="right")]
+        return np.polynomial.polynomial.polyval((number - self.centre) / self.scale, self.values)
+
+
+def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:
+    table = section.section("table")
+    field = _field(table, fields)
+    if field.kind is Kind.CATEGORY:
+        rates = table.section("rates")
+        entries = {name: rates.number(name) for name in field.values}
+        rates.close()
+        parts = {"categories": tuple(entries), "values": tuple(entries.values())}
+    else:
+        cuts, values = table.numbers("cuts"), table.numbers("rates")
+        if len(values) != len(cuts) + 1 or list(cuts) != sorted(cuts):
+            raise table.fail("rates", "must have one rate more than there are rising cuts")
+        parts = {"cuts": cuts, "values": values}
+    table.close()
+    return {"field": field.name, **parts}
+
+
+def _polynomial(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:
+    polynomial = section.section("polynomial")
+    field = _field(polynomial, fields)
+    if field.kind is Kind.CATEGORY:
+        raise polynomial.fail("field", "must name a number")
+    parts = {
+        "field": field.name,
+        "values": polynomial.numbers("coefficients"),
+        "centre": polynomial.number("centre"),
+        "scale": polynomial.number("scale", 1e-9),
+    }
+    polynomial.close()
+    return parts
+
+
+def _field(section: Section, fields: Mapping[str, Field]) -> Field:
+    name = section.text("field")
+    if name not in fields or not fields[name].required:
+        raise section.fail("field", f"must name a required field, is {name!r}")
+    return fields[name]
