@@ -3,6 +3,8 @@
 Every function works on numbers or broadcastable arrays; rates are fractions (0.12 is 12 %).
 """
 
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
 
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "Convention",
+    "Instalment",
     "addon_from_nominal",
     "apr",
     "capped_payment",
@@ -17,6 +20,7 @@ __all__ = [
     "nominal_from_addon",
     "nominal_rate",
     "quoted_rate",
+    "schedule",
 ]
 
 Array = NDArray[np.float64]
@@ -110,9 +114,56 @@ def capped_payment(amount_financed: ArrayLike, apr_cap: ArrayLike, term_months: 
     APR rises with the payment, so comparing payments enforces a cap without solving any APR.
 
     >>> float(capped_payment(9_500, 0.36, 36).round(2))
-    435.22
+    435.14
     """
     return monthly_payment(amount_financed, apr_cap, term_months)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instalment:
+    """One contractual payment and the balance after it, in currency units to the cent."""
+
+    month: int
+    payment: Decimal
+    interest: Decimal
+    principal: Decimal
+    balance: Decimal
+
+
+def schedule(principal: float, nominal_rate: float, term_months: int) -> tuple[Instalment, ...]:
+    """Return the contract's payments, rounded to cents half up; the last clears the balance.
+
+    Months are equal (30/360). Where rounding up overpays a tiny loan, it ends early.
+
+    >>> rows = schedule(10_000, nominal_rate=0.10, term_months=36)
+    >>> rows[0].interest, rows[-1].payment, sum(row.payment for row in rows)
+    (Decimal('83.33'), Decimal('322.75'), Decimal('11616.20'))
+    """
+    monthly = Decimal(repr(float(nominal_rate))) / MONTHS
+    level = _cents(Decimal(float(monthly_payment(principal, nominal_rate, term_months))))
+    balance = _cents(Decimal(repr(float(principal))))
+    rows = []
+    for month in range(1, term_months + 1):
+        if balance == 0:
+            break
+        interest = _cents(balance * monthly)
+        owed = balance + interest
+        payment = owed if month == term_months else min(level, owed)
+        balance = owed - payment
+        rows.append(
+            Instalment(
+                month=month,
+                payment=payment,
+                interest=interest,
+                principal=payment - interest,
+                balance=balance,
+            )
+        )
+    return tuple(rows)
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
 
 
 def nominal_from_addon(addon_rate: ArrayLike, term_months: ArrayLike) -> Array:

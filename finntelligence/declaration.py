@@ -46,7 +46,7 @@ class Section:
         self._read.add(key)
         return self._content.get(key) is not None
 
-    def raw(self, key: str) -> Any:  # noqa: ANN401  # a declaration may hold anything
+    def raw(self, key: str) -> Any:
         """Return the value of a key that must be there."""
         if not self.has(key):
             raise self.fail(key, "is missing")
@@ -138,7 +138,8 @@ class Section:
     def items(self) -> Iterator[tuple[str, object]]:
         """Yield every key with its value."""
         for key in self._content:
-            yield str(key), self.raw(key)
+            self._read.add(key)
+            yield str(key), self._content[key]
 
     def close(self) -> None:
         """Refuse keys that nothing asked for.
@@ -161,8 +162,9 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     result = dict(base)
     for key, value in changes.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(old, value) if both else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merged(old, value)
+        result[key] = value
     return result
 
 

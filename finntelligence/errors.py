@@ -2,9 +2,9 @@
 
 FinntelligenceError
   InvalidApplicationError    the caller's: change the application, then ask again
-  InvalidDeclarationError    the operator's: a portfolio, policy or setting says something impossible
+  InvalidDeclarationError    the operator's: a declared portfolio, policy or setting is impossible
   InvalidDataError           the data scientist's: a file is not what its loader reads
-  ModelMismatchError         the operator's: the published models do not fit this engine or each other
+  ModelMismatchError         the operator's: published models are missing or do not fit
   ModelUnavailableError      ours: the same request may succeed on retry
 
 A decline is a decision, never an error. The doors translate these to their protocol's codes in

@@ -36,7 +36,7 @@ class Role(StrEnum):
 class Field:
     """One declared applicant field; bounds are inclusive and in `unit`.
 
-    `scale` says whether models see a number as it is or its logarithm; `reason` is how an
+    `scale` says whether the models' linear parts see a number or its logarithm; `reason` is how an
     adverse-action notice may name the field in plain words.
     """
 
@@ -60,8 +60,6 @@ class Field:
         category = kind is Kind.CATEGORY
         scale = section.choice("scale", ("linear", "log"), default="linear")
         low = -math.inf if category else section.number("minimum")
-        if scale == "log" and not low > 0:
-            raise section.fail("minimum", "must be above 0 for a field on a log scale")
         field = cls(
             name=name,
             kind=kind,
@@ -79,7 +77,7 @@ class Field:
         return field
 
     def problem(self, value: object) -> str | None:
-        """Return what is wrong with `value`, in words that say what would be right; None if fine."""
+        """Return what would be right instead of `value`, or None if it is fine."""
         if value is None:
             return f"is required: {self.expected()}" if self.required else None
         if self.kind is Kind.CATEGORY:

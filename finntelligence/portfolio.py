@@ -35,12 +35,17 @@ class Price:
     """How the book quotes.
 
     Quoted rates are fractions in the book's `convention`; one *price unit* is one percentage
-    point of the quoted rate, the unit of gaps, slopes, floors and priors.
+    point of the quoted rate, the unit of gaps, slopes, floors and priors. `slope_floor` is the
+    least price response the acceptance model may quote with, and `risk_slope_mean` and
+    `risk_slope_sd` the Gaussian prior on how default moves with the price: logit per price unit.
     """
 
     convention: Convention
     list_rate: RateRule
     benchmark: RateRule
+    slope_floor: float
+    risk_slope_mean: float
+    risk_slope_sd: float
 
     UNIT = 0.01
 
@@ -107,7 +112,7 @@ class Portfolio:
 
     @property
     def features(self) -> tuple[Field, ...]:
-        """The fields a model may see, in declared order."""
+        """The fields a model may see, by name."""
         return tuple(f for f in self.fields if f.role is Role.FEATURE)
 
     def field(self, name: str) -> Field | None:
@@ -122,7 +127,9 @@ class Portfolio:
             InvalidDeclarationError: naming the path of the first key that is wrong.
         """
         root = Section(declaration, "portfolio")
-        fields = tuple(Field.read(name, s) for name, s in root.section("fields").sections())
+        read = (Field.read(name, s) for name, s in root.section("fields").sections())
+        # by name, so that the same declaration read from sorted JSON encodes the same columns
+        fields = tuple(sorted(read, key=lambda field: field.name))
         by_name = {f.name: f for f in fields}
         portfolio = cls(
             name=root.text("name"),
@@ -145,11 +152,16 @@ class Portfolio:
 
 
 def _price(section: Section, fields: Mapping[str, Field]) -> Price:
+    prior = section.section("risk_slope_prior")
     price = Price(
         convention=Convention(section.choice("convention", tuple(Convention))),
         list_rate=RateRule.read(section.section("list_rate"), fields),
         benchmark=RateRule.read(section.section("benchmark"), fields),
+        slope_floor=section.number("slope_floor", 1e-6, 10),
+        risk_slope_mean=prior.number("mean", 0, 10),
+        risk_slope_sd=prior.number("sd", 1e-6, 10),
     )
+    prior.close()
     section.close()
     return price
 

@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 class RateRule:
     """A quoted rate by one segment field, moved by the cost of funds and the term.
 
-        rate = clip(segment(x) + c * (cost_of_funds - reference)) + k * ln(term / from) / ln(to / from)
+        rate = clip(segment(x) + c * (cost_of_funds - reference))
+               + k * ln(term / from) / ln(to / from)
 
     `segment` is a table over cuts of a number, a table over a category's values, or a polynomial
     of a centred and scaled number. Only the segment and funding part is clipped.
@@ -40,7 +41,7 @@ class RateRule:
 
     @classmethod
     def read(cls, section: Section, fields: Mapping[str, Field]) -> "RateRule":
-        """Read a rule: `table` or `polynomial`, then optional `cost_of_funds`, `clip`, `log_term`."""
+        """Read `table` or `polynomial`, then optional `cost_of_funds`, `clip`, `log_term`."""
         parts: dict[str, Any] = {"cuts": (), "categories": (), "centre": 0.0, "scale": 1.0}
         parts |= _table(section, fields) if section.has("table") else _polynomial(section, fields)
         parts |= {"funds_coefficient": 0.0, "funds_reference": 0.0}
@@ -75,14 +76,13 @@ class RateRule:
 
     def _segment(self, column: NDArray[Any]) -> Array:
         if self.categories:
-            position = {
-                name: value for name, value in zip(self.categories, self.values, strict=True)
-            }
+            position = dict(zip(self.categories, self.values, strict=True))
             return np.array([position[str(c)] for c in np.ravel(column)]).reshape(np.shape(column))
         number = np.asarray(column, dtype=float)
         if self.cuts:
             return np.asarray(self.values)[np.searchsorted(self.cuts, number, side="right")]
-        return np.polynomial.polynomial.polyval((number - self.centre) / self.scale, self.values)
+        z = (number - self.centre) / self.scale
+        return np.asarray(np.polynomial.polynomial.polyval(z, self.values), dtype=float)
 
 
 def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:

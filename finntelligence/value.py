@@ -102,7 +102,7 @@ def default_hazard(pd: ArrayLike, horizon_months: ArrayLike, monthly_prepayment:
         h = h - step
         if np.all(np.abs(step) < _STEP_TOLERANCE):
             break
-    return h
+    return np.asarray(h)
 
 
 def loan_value(

@@ -1,0 +1,73 @@
+"""Applicants as numbers: one encoding for a single row, a book, training and serving."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.fields import Field, Kind
+from finntelligence.offers import Application
+from finntelligence.portfolio import Portfolio
+
+__all__ = ["REQUEST_FEATURES", "application_columns", "design_matrix", "feature_names", "source_of"]
+
+Array = NDArray[np.float64]
+
+REQUEST_FEATURES = ("requested_principal", "requested_term_months")
+
+
+def feature_names(portfolio: Portfolio) -> tuple[str, ...]:
+    """Return the columns of the design matrix: a number's name, or `field=value` of a category."""
+    names: list[str] = []
+    for field in portfolio.features:
+        names += _flags(field) if field.kind is Kind.CATEGORY else [field.name]
+    return (*names, *REQUEST_FEATURES)
+
+
+def source_of(feature: str) -> str:
+    """Return the field behind a design-matrix column.
+
+    >>> source_of("purpose=medical"), source_of("fico")
+    ('purpose', 'fico')
+    """
+    return feature.partition("=")[0]
+
+
+def design_matrix(portfolio: Portfolio, columns: Mapping[str, NDArray[Any]]) -> Array:
+    """Return the models' input, shape (n, features), float64; NaN where a value is absent.
+
+    `columns` holds one array of n values per feature field and per `REQUEST_FEATURES` entry:
+    numbers in the field's unit, categories as text (absent as None or NaN).
+
+    Raises:
+        KeyError: when a column is missing.
+    """
+    parts: list[Array] = []
+    for field in portfolio.features:
+        column = columns[field.name]
+        if field.kind is Kind.CATEGORY:
+            parts += [np.asarray(column == value, dtype=float) for value in field.values]
+        else:
+            parts.append(np.asarray(column, dtype=float))
+    parts += [np.asarray(columns[name], dtype=float) for name in REQUEST_FEATURES]
+    return np.stack(parts, axis=1)
+
+
+def application_columns(application: Application) -> dict[str, NDArray[Any]]:
+    """Return one application as columns of one row."""
+    columns: dict[str, NDArray[Any]] = {
+        name: np.array([value if isinstance(value, str) else _number(value)])
+        for name, value in application.features.items()
+    }
+    columns["requested_principal"] = np.array([application.requested_principal])
+    columns["requested_term_months"] = np.array([float(application.requested_term_months)])
+    return columns
+
+
+def _flags(field: Field) -> list[str]:
+    return [f"{field.name}={value}" for value in field.values]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

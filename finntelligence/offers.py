@@ -1,0 +1,136 @@
+"""What is asked for and what may be answered: applications, offers, and arrays of offer terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.errors import FieldProblem, InvalidApplicationError
+from finntelligence.fields import Role, Value
+from finntelligence.portfolio import Portfolio
+
+__all__ = ["Application", "Offer", "OfferTerms", "application"]
+
+Array = NDArray[np.float64]
+
+_NOT_FOR_OFFERS = {
+    Role.LEAK: "is known only after the decision and cannot be used; leave it out",
+    Role.PROTECTED: "is protected and never used for offers; leave it out",
+    Role.GROUP: "is for fairness tests only and never used for offers; leave it out",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """One validated request; build it with `application`. Money in the book's currency."""
+
+    requested_principal: float
+    requested_term_months: int
+    features: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One priced offer.
+
+    `quoted_rate` is a fraction in the book's own convention; `nominal_rate` and `apr` are yearly
+    fractions. `monthly_payment` and `total_cost` (all payments less the amount received) are
+    contractual, to the cent. `expected_profit` is `p_accept` times the value of the booked loan.
+    `binding` names the rule that keeps the price from a more profitable neighbour, if one does.
+    """
+
+    principal: float
+    term_months: int
+    quoted_rate: float
+    nominal_rate: float
+    apr: float
+    monthly_payment: float
+    total_cost: float
+    p_accept: float
+    pd_lifetime: float
+    expected_profit: float
+    binding: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferTerms:
+    """Terms to value, as arrays of one broadcast shape (offers), for one applicant or many.
+
+    Rates are fractions, money in the book's currency; `quoted_rate` and `benchmark` in the book's
+    convention. `monthly_income` is NaN where unknown.
+    """
+
+    principal: Array
+    term_months: Array
+    quoted_rate: Array
+    nominal_rate: Array
+    payment: Array
+    benchmark: Array
+    requested_principal: Array
+    requested_term_months: Array
+    monthly_income: Array
+
+
+def application(
+    portfolio: Portfolio,
+    *,
+    requested_principal: object,
+    requested_term_months: object,
+    features: Mapping[str, object],
+) -> Application:
+    """Check a request against the book's declaration.
+
+    Raises:
+        InvalidApplicationError: naming every field that is unknown, missing or out of range, and
+            what would be right.
+    """
+    problems = [
+        *_principal_problems(portfolio, requested_principal),
+        *_term_problems(portfolio, requested_term_months),
+        *_unusable(portfolio, features),
+    ]
+    values: dict[str, Value] = {}
+    for field in portfolio.features:
+        value = features.get(field.name)
+        problem = field.problem(value)
+        if problem:
+            problems.append(FieldProblem(f"features.{field.name}", problem))
+        values[field.name] = value  # type: ignore[assignment]  # checked by field.problem
+    if problems:
+        raise InvalidApplicationError(problems)
+    return Application(
+        requested_principal=float(requested_principal),  # type: ignore[arg-type]  # checked above
+        requested_term_months=int(requested_term_months),  # type: ignore[call-overload]
+        features=values,
+    )
+
+
+def _principal_problems(portfolio: Portfolio, value: object) -> list[FieldProblem]:
+    axes = portfolio.axes
+    low, high = axes.minimum_principal, axes.maximum_principal
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and low <= value <= high:  # type: ignore[operator]  # NaN fails too
+        return []
+    expected = f"must be a number from {low:g} to {high:g} {portfolio.currency}"
+    return [FieldProblem("requested_principal", expected)]
+
+
+def _term_problems(portfolio: Portfolio, value: object) -> list[FieldProblem]:
+    terms = portfolio.axes.terms
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in terms:
+        return []
+    expected = f"must be one of {', '.join(map(str, terms))} months"
+    return [FieldProblem("requested_term_months", expected)]
+
+
+def _unusable(portfolio: Portfolio, features: Mapping[str, object]) -> list[FieldProblem]:
+    problems = []
+    for name in features:
+        field = portfolio.field(name)
+        if field is None:
+            known = ", ".join(f.name for f in portfolio.features)
+            problems.append(FieldProblem(f"features.{name}", f"is unknown; known: {known}"))
+        elif field.role is not Role.FEATURE:
+            problems.append(FieldProblem(f"features.{name}", _NOT_FOR_OFFERS[field.role]))
+    return problems

@@ -1,0 +1,261 @@
+"""From one applicant's row to probabilities of any offer: the models' shared price-response form.
+
+    logit p(x, o) = sum over heads k of coefficient_k(x) * phi_k(o, x),   phi_0 = 1
+
+A coefficient is a linear part in a fixed basis of x plus, where the head has one, the output of a
+tree ensemble; then clipped to its head's sign. One row gives K numbers, and the whole offer
+surface is analytic, smooth and monotone in the price. The same code serves training and serving.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.errors import ModelMismatchError
+from finntelligence.features import feature_names
+from finntelligence.offers import OfferTerms
+from finntelligence.portfolio import Capability, Portfolio, Price
+
+__all__ = ["FORMAT", "PHI", "SPEC_ATTRIBUTE", "BasisColumn", "Head", "PriceResponse", "basis", "unsupported"]
+
+Array = NDArray[np.float64]
+
+FORMAT = "finntelligence.price-response/1"
+SPEC_ATTRIBUTE = "finntelligence"  # the booster attribute that holds an artefact's JSON
+PTI_SHARE_CAP = 0.5
+
+Phi = Callable[[OfferTerms, "PriceResponse"], Array]
+
+
+def _gap(terms: OfferTerms) -> Array:
+    """Price above the benchmark in price units (points of the quoted rate)."""
+    return (terms.quoted_rate - terms.benchmark) / Price.UNIT
+
+
+def _payment_to_income(terms: OfferTerms, response: "PriceResponse") -> Array:
+    income = np.where(np.isnan(terms.monthly_income), response.income_fill, terms.monthly_income)
+    share = terms.payment / np.maximum(income, 1e-9)
+    return np.minimum(share, PTI_SHARE_CAP)
+
+
+PHI: Mapping[str, Phi] = {
+    "one": lambda t, _: np.ones_like(t.quoted_rate),
+    "gap": lambda t, _: _gap(t),
+    "gap_hinge": lambda t, _: np.maximum(_gap(t), 0.0),
+    "term_change": lambda t, _: np.abs(np.log(t.term_months / t.requested_term_months)),
+    "shortfall": lambda t, _: np.maximum(1 - t.principal / t.requested_principal, 0.0),
+    "excess": lambda t, _: np.maximum(t.principal / t.requested_principal - 1, 0.0),
+    "pti": lambda t, r: 10 * _payment_to_income(t, r),
+    "term": lambda t, r: np.log(t.term_months / r.portfolio.axes.reference_term),
+    "principal": lambda t, r: np.log(t.principal / r.portfolio.axes.reference_principal),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasisColumn:
+    """One column of the linear parts' basis, computed from one design-matrix column.
+
+    `kind`: `z` (winsorised z-score), `square` ((z * z - 1) / 2), `flag` (the value itself),
+    `missing` (1 where absent). An absent number scores as the mean.
+    """
+
+    feature: str
+    kind: str
+    log: bool = False
+    low: float = 0.0
+    high: float = 1.0
+    mean: float = 0.0
+    sd: float = 1.0
+
+    def values(self, column: Array) -> Array:
+        """Return the basis column for n values of the feature, shape (n,)."""
+        absent = np.isnan(column)
+        if self.kind == "missing":
+            return absent.astype(float)
+        if self.kind == "flag":
+            return column
+        clipped = np.clip(column, self.low, self.high)
+        z = ((np.log(clipped) if self.log else clipped) - self.mean) / self.sd
+        z = np.where(absent, 0.0, z)
+        return z if self.kind == "z" else (z * z - 1) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """One coefficient of the logit: what it multiplies, and which sign it may take.
+
+    `sign` -1 or +1 clips the coefficient at `floor` on that side; 0 leaves it free. `tree` says
+    that the booster has an output for it, in the order of the heads; that output times `scale`
+    is added to the linear part. `supported` is False where training never varied `phi`, so that
+    offers which need it would be guesses.
+    """
+
+    name: str
+    phi: str
+    sign: int = 0
+    floor: float = 0.0
+    tree: bool = False
+    scale: float = 1.0
+    supported: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceResponse:
+    """A fitted model without its trees; with the booster's output it gives the coefficients.
+
+    `linear` has shape (heads, 1 + basis): intercept, then one weight per basis column.
+    `calibration` (intercept, slope > 0) applies to the total logit.
+    """
+
+    model: Capability
+    portfolio: Portfolio
+    features: tuple[str, ...]
+    basis: tuple[BasisColumn, ...]
+    heads: tuple[Head, ...]
+    linear: Array
+    calibration: tuple[float, float]
+    income_fill: float
+    evidence: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.linear.shape != (len(self.heads), 1 + len(self.basis)):
+            raise ModelMismatchError(f"{self.model}: linear part does not fit heads and basis")
+        if not self.calibration[1] > 0:
+            raise ModelMismatchError(f"{self.model}: calibration slope must be above 0")
+
+    @property
+    def tree_heads(self) -> tuple[int, ...]:
+        """Positions of the heads the booster has outputs for, in the booster's order."""
+        return tuple(i for i, head in enumerate(self.heads) if head.tree)
+
+    def refuse_other(self, model: Capability, portfolio: Portfolio, outputs: int) -> None:
+        """Check an artefact against what it is about to be used for.
+
+        Raises:
+            ModelMismatchError: when it is another model, was trained under another declaration of
+                the portfolio, or its booster has another number of outputs than tree heads.
+        """
+        if self.model is not model:
+            raise ModelMismatchError(f"is a {self.model} model, not {model}")
+        if self.portfolio.digest != portfolio.digest:
+            raise ModelMismatchError(
+                f"was trained under another declaration of portfolio {portfolio.name} "
+                f"({self.portfolio.digest[:12]}, now {portfolio.digest[:12]})"
+            )
+        if self.features != feature_names(portfolio):
+            raise ModelMismatchError("has other feature columns than its portfolio declares")
+        if outputs != len(self.tree_heads):
+            raise ModelMismatchError(
+                f"booster has {outputs} outputs for {len(self.tree_heads)} tree heads"
+            )
+
+    def coefficients(self, matrix: Array, trees: Array | None = None) -> Array:
+        """Return the coefficients of every head, shape (n, heads), clipped and calibrated.
+
+        `matrix` is the design matrix, (n, features); `trees` the booster's raw output,
+        (n, tree heads), or None for a booster of no rounds.
+        """
+        raw = self.linear_part(matrix)
+        if trees is not None:
+            scales = np.array([self.heads[i].scale for i in self.tree_heads])
+            raw[:, list(self.tree_heads)] += trees.reshape(len(matrix), -1) * scales
+        clipped = _clipped(raw, self.heads)
+        intercept, slope = self.calibration
+        clipped *= slope
+        clipped[:, 0] += intercept
+        return clipped
+
+    def linear_part(self, matrix: Array) -> Array:
+        """Return the linear parts of every head, shape (n, heads).
+
+        Terms are added in column order: a matrix product would give one row other last bits than
+        the same row in a batch.
+        """
+        columns = basis(self.basis, self.features, matrix)
+        total = np.repeat(self.linear[None, :, 0], len(matrix), axis=0)
+        for j in range(columns.shape[1]):
+            total += columns[:, j, None] * self.linear[None, :, 1 + j]
+        return total
+
+    def probability(self, coefficients: Array, terms: OfferTerms) -> Array:
+        """Return the probability at each of the terms, of their shape.
+
+        `coefficients` has shape (..., heads), its leading axes broadcasting with the terms.
+        """
+        logit = np.zeros(np.shape(terms.quoted_rate))
+        for k, head in enumerate(self.heads):
+            logit = logit + coefficients[..., k] * PHI[head.phi](terms, self)
+        return np.asarray(1 / (1 + np.exp(-logit)))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the artefact's JSON content; the inverse of `from_mapping`."""
+        return {
+            "format": FORMAT,
+            "model": str(self.model),
+            "portfolio": self.portfolio.declaration,
+            "features": list(self.features),
+            "basis": [asdict(column) for column in self.basis],
+            "heads": [asdict(head) for head in self.heads],
+            "linear": self.linear.tolist(),
+            "calibration": list(self.calibration),
+            "income_fill": self.income_fill,
+            "evidence": self.evidence,
+        }
+
+    @classmethod
+    def from_mapping(cls, content: Mapping[str, Any]) -> "PriceResponse":
+        """Read an artefact's JSON content.
+
+        Raises:
+            ModelMismatchError: when it is not of this engine's format or contradicts itself.
+        """
+        if content.get("format") != FORMAT:
+            raise ModelMismatchError(
+                f"model format is {content.get('format')!r}, this engine reads {FORMAT!r}"
+            )
+        intercept, slope = content["calibration"]
+        return cls(
+            model=Capability(content["model"]),
+            portfolio=Portfolio.from_mapping(content["portfolio"]),
+            features=tuple(content["features"]),
+            basis=tuple(BasisColumn(**column) for column in content["basis"]),
+            heads=tuple(Head(**head) for head in content["heads"]),
+            linear=np.array(content["linear"], dtype=float),
+            calibration=(float(intercept), float(slope)),
+            income_fill=float(content["income_fill"]),
+            evidence=content["evidence"],
+        )
+
+
+def basis(columns: tuple[BasisColumn, ...], features: tuple[str, ...], matrix: Array) -> Array:
+    """Return the basis, shape (n, basis columns), of a design matrix with the named features."""
+    position = {name: i for i, name in enumerate(features)}
+    if not columns:
+        return np.empty((len(matrix), 0))
+    return np.stack([c.values(matrix[:, position[c.feature]]) for c in columns], axis=1)
+
+
+def unsupported(response: PriceResponse, terms: OfferTerms) -> NDArray[np.bool_]:
+    """Whether each of the terms needs a head whose `phi` training never varied."""
+    guess = np.zeros(np.shape(terms.quoted_rate), dtype=bool)
+    for head in response.heads:
+        if not head.supported:
+            guess |= PHI[head.phi](terms, response) != 0
+    return guess
+
+
+def _clipped(raw: Array, heads: tuple[Head, ...]) -> Array:
+    """Clip each signed head at its floor; then the hinge, so that slope + hinge keeps the sign."""
+    result = raw.copy()
+    position = {head.name: k for k, head in enumerate(heads)}
+    for k, head in enumerate(heads):
+        if head.sign:
+            result[:, k] = head.sign * np.maximum(head.sign * result[:, k], head.floor)
+    if "gap_hinge" in position:
+        slope, hinge = position["gap"], position["gap_hinge"]
+        floor = heads[slope].floor
+        result[:, hinge] = np.minimum(result[:, hinge], -floor - result[:, slope])
+    return result

@@ -1,0 +1,1 @@
+"""One Bento service per model: rows in, response coefficients out."""

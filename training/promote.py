@@ -1,0 +1,116 @@
+"""Stage `promote`: register the pair of models, judge it, and give it the aliases together.
+
+Run as `python -m training.promote PORTFOLIO`. Both models become `staging`; if every criterion
+holds they become `production`, else production stays as it was and the stage fails, saying why.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mlflow.entities.model_registry import ModelVersion
+
+from finntelligence.errors import FinntelligenceError
+from finntelligence.portfolio import Capability
+from training.stages import Paths, file_digest, read_json, read_params, start_log, write_json
+from training.tables import load_portfolio
+from training.tracking import MODELS, client, ensured_run, registered_version
+
+__all__ = ["PromoteParams", "PromotionRefusedError", "Verdict", "main", "promote", "verdicts"]
+
+log = logging.getLogger(__name__)
+
+
+class PromotionRefusedError(FinntelligenceError):
+    """The pair did not meet every criterion; production is unchanged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteParams:
+    """`minimum_gain`: log-loss below a constant's that each model must reach on held-out rows."""
+
+    minimum_gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One criterion: its figure, what it must exceed, and whether it does."""
+
+    criterion: str
+    figure: float
+    above: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the figure exceeds what it must."""
+        return self.figure > self.above
+
+
+def verdicts(evaluation: Mapping[str, Any], params: PromoteParams) -> tuple[Verdict, ...]:
+    """Judge a pair by its evaluation."""
+    return tuple(
+        Verdict(
+            criterion=f"{model}: log-loss below a constant's, {part} rows",
+            figure=evaluation[model][part]["gain"]["value"],
+            above=params.minimum_gain,
+        )
+        for model in MODELS
+        for part in ("holdout", "randomised")
+        if part in evaluation[model]
+    )
+
+
+def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
+    """Register, judge and promote one portfolio's pair; return the record of it.
+
+    Raises:
+        PromotionRefusedError: naming every criterion that failed.
+    """
+    paths, server = Paths(portfolio_name), client()
+    judged = verdicts(read_json(paths.build / "evaluation.json"), params)
+    versions = {m: registered_version(paths, m, ensured_run(paths, m)) for m in MODELS}
+    pair = "-".join(file_digest(paths.model(m))[:8] for m in MODELS)
+    for version in versions.values():
+        _tag(version, pair, judged)
+    for version in versions.values():
+        server.set_registered_model_alias(version.name, "staging", version.version)
+    failed = [v for v in judged if not v.passed]
+    if failed:
+        text = "; ".join(f"{v.criterion}: {v.figure:.5f}, must exceed {v.above:g}" for v in failed)
+        raise PromotionRefusedError(f"{portfolio_name} stays in staging: {text}")
+    for version in versions.values():
+        server.set_registered_model_alias(version.name, "production", version.version)
+    record = {
+        "pair": pair,
+        "versions": {str(m): f"{v.name}/{v.version}" for m, v in versions.items()},
+        "runs": {str(m): v.run_id for m, v in versions.items()},
+        "verdicts": [{**asdict(v), "passed": v.passed} for v in judged],
+    }
+    write_json(paths.build / "promotion.json", record)
+    return record
+
+
+def _tag(version: ModelVersion, pair: str, judged: tuple[Verdict, ...]) -> None:
+    server = client()
+    server.set_model_version_tag(version.name, version.version, "pair", pair)
+    for verdict in judged:
+        outcome = f"{'passed' if verdict.passed else 'FAILED'}: {verdict.figure:.6f}"
+        key = "gate." + "".join(c if c.isalnum() else "_" for c in verdict.criterion)
+        server.set_model_version_tag(version.name, version.version, key, outcome)
+
+
+def main(portfolio_name: str) -> None:
+    """Promote one portfolio's pair, or say that the book teaches only one of the models."""
+    portfolio = load_portfolio(portfolio_name)
+    if portfolio.capabilities != set(Capability):
+        log.info("promote: portfolio %s cannot price offers: it lacks a history", portfolio_name)
+        return
+    record = promote(portfolio_name, read_params("promote", PromoteParams))
+    log.info("promote %s: production is %s", portfolio_name, ", ".join(record["versions"].values()))
+
+
+if __name__ == "__main__":
+    start_log()
+    main(sys.argv[1])

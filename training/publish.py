@@ -1,0 +1,138 @@
+"""Stage `publish`: import the production pair into the BentoML model store.
+
+Run as `python -m training.publish PORTFOLIO`. Writes served.json, which names the exact pair; the
+service loads that pair and nothing else. `--if-needed` imports only what the store lacks.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bentoml
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from finntelligence.errors import ModelMismatchError
+from finntelligence.portfolio import Capability
+from training.promote import PromoteParams, promote
+from training.stages import Paths, file_digest, read_json, read_params, start_log, write_json
+from training.tables import load_portfolio
+from training.tracking import MODELS, client, registered_name
+
+__all__ = ["main", "publish", "stored_pair_is_whole"]
+
+log = logging.getLogger(__name__)
+
+MODEL_FILE = "model.ubj"
+
+
+def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
+    """Import the pair under an alias and write served.json; return its content.
+
+    Raises:
+        ModelMismatchError: when the alias is not set on both models, or not on one pair.
+    """
+    paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
+    versions = {model: _aliased(portfolio_name, model, alias) for model in MODELS}
+    pairs = {version.tags.get("pair") for version in versions.values()}
+    if len(pairs) > 1:
+        raise ModelMismatchError(
+            f"{portfolio_name}: the two {alias} models are not one pair ({pairs}); "
+            f"run `make pipeline PORTFOLIO={portfolio_name}`"
+        )
+    served: dict[str, Any] = {
+        "portfolio": portfolio_name,
+        "portfolio_digest": portfolio.digest,
+        "pair": pairs.pop(),
+        "alias": alias,
+        "models": {str(m): _imported(version, alias) for m, version in versions.items()},
+    }
+    write_json(paths.served, served)
+    return served
+
+
+def stored_pair_is_whole(paths: Paths) -> bool:
+    """Whether the store holds the published pair, to the byte."""
+    if not paths.served.exists():
+        return False
+    for entry in read_json(paths.served)["models"].values():
+        try:
+            stored = bentoml.models.get(entry["tag"])
+        except bentoml.exceptions.NotFound:
+            return False
+        file = next(iter(sorted(_files(stored))), None)
+        if file is None or file_digest(file) != entry["sha256"]:
+            return False
+    return True
+
+
+def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion:
+    name = registered_name(portfolio_name, model)
+    try:
+        return client().get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        raise ModelMismatchError(
+            f"registry has no {alias} version of {name}; "
+            f"run `make pipeline PORTFOLIO={portfolio_name}`"
+        ) from error
+
+
+def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
+    """Import one registered version, once, under a tag that can mean nothing else."""
+    tag = f"{version.name}:v{version.version}-{version.run_id[:12]}"
+    try:
+        stored = bentoml.models.get(tag)
+    except bentoml.exceptions.NotFound:
+        run = client().get_run(version.run_id)
+        hashes = {k: v for k, v in run.data.tags.items() if k.startswith("data_sha256")}
+        stored = bentoml.mlflow.import_model(
+            tag,
+            f"models:/{version.name}@{alias}",
+            labels={"portfolio": run.data.tags["portfolio"], "model": run.data.tags["model"]},
+            metadata={
+                "run_id": version.run_id,
+                "model_version": str(version.version),
+                "alias": alias,
+                "git_commit": run.data.tags["git_commit"],
+                **hashes,
+            },
+        )
+    file = next(iter(sorted(_files(stored))))
+    return {
+        "tag": str(stored.tag),
+        "registered": f"{version.name}/{version.version}",
+        "run_id": str(version.run_id),
+        "file": str(file.relative_to(stored.path)),
+        "sha256": file_digest(file),
+    }
+
+
+def _files(stored: bentoml.Model) -> Iterator[Path]:
+    return Path(stored.path).rglob(MODEL_FILE)
+
+
+def main(portfolio_name: str, only_if_needed: bool) -> None:
+    """Publish one portfolio's production pair."""
+    portfolio = load_portfolio(portfolio_name)
+    if portfolio.capabilities != set(Capability):
+        log.info("publish: portfolio %s cannot price offers: it lacks a history", portfolio_name)
+        return
+    if only_if_needed and stored_pair_is_whole(Paths(portfolio_name)):
+        return
+    if only_if_needed:
+        # the registry may be another machine's: bring the pair back from the pipeline's outputs
+        promote(portfolio_name, read_params("promote", PromoteParams))
+    served = publish(portfolio_name)
+    tags = ", ".join(entry["tag"] for entry in served["models"].values())
+    log.info("publish %s: %s", portfolio_name, tags)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("portfolio")
+    parser.add_argument("--if-needed", action="store_true")
+    arguments = parser.parse_args()
+    start_log()
+    main(arguments.portfolio, arguments.if_needed)

@@ -1,0 +1,14 @@
+"""Stage `risk`: fit the risk model.
+
+Run as `python -m training.risk PORTFOLIO`.
+"""
+
+import sys
+
+from finntelligence.portfolio import Capability
+from training.stages import start_log
+from training.train import train
+
+if __name__ == "__main__":
+    start_log()
+    train(Capability.RISK, sys.argv[1])

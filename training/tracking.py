@@ -1,0 +1,162 @@
+"""MLflow, and nowhere else: runs of the two models, their evidence, and the registry.
+
+SQLite beside the project by default; any server through MLFLOW_TRACKING_URI.
+"""
+
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import infer_signature
+from numpy.typing import NDArray
+
+from finntelligence.portfolio import Capability
+from training.stages import Paths, file_digest, read_json, write_json
+
+__all__ = [
+    "MODELS",
+    "client",
+    "ensured_run",
+    "log_training_run",
+    "registered_name",
+    "registered_version",
+    "tracking_uri",
+]
+
+log = logging.getLogger(__name__)
+
+MODELS = (Capability.RISK, Capability.ACCEPTANCE)
+DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+def tracking_uri() -> str:
+    """Return the tracking server in force."""
+    return os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+
+
+def client() -> MlflowClient:
+    """Return a client of the tracking server and its registry."""
+    uri = tracking_uri()
+    logging.getLogger("mlflow").setLevel("ERROR")  # importing mlflow has set its own level
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    return MlflowClient(uri)
+
+
+def registered_name(portfolio: str, model: Capability) -> str:
+    """Return the registry's name of a model, e.g. `finnt-simulated-risk`."""
+    return f"finnt-{portfolio}-{model}"
+
+
+def log_training_run(
+    paths: Paths,
+    model: Capability,
+    params: Mapping[str, Any],
+    metrics: Mapping[str, float],
+    sample: NDArray[np.float64],
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Log one trained model with everything needed to find it again; return the run's id.
+
+    `sample` holds a few design-matrix rows for the signature and the input example. The run's id,
+    the artefact's digest and what was logged go to run.json beside the artefact.
+    """
+    client()
+    mlflow.set_experiment(f"finnt-{paths.portfolio}")
+    artefact = paths.model(model)
+    booster = xgb.Booster(model_file=artefact)
+    with mlflow.start_run(run_name=str(model)) as run:
+        mlflow.set_tags({**_provenance(paths, model), **(tags or {})})
+        mlflow.log_params(dict(params))
+        mlflow.log_metrics({k: v for k, v in metrics.items() if np.isfinite(v)})
+        mlflow.log_text(_environment(), "environment.txt")
+        rows = pd.DataFrame(sample, columns=booster.feature_names, dtype=np.float32)
+        raw = booster.predict(xgb.DMatrix(rows)).reshape(len(rows), -1)
+        logged = mlflow.xgboost.log_model(
+            booster,
+            name="model",
+            model_format="ubj",
+            signature=infer_signature(rows, raw),
+            input_example=rows[:1],
+            pip_requirements=[f"xgboost=={xgb.__version__}", f"numpy=={np.__version__}"],
+        )
+        run_id: str = run.info.run_id
+    record = {
+        "run_id": run_id,
+        "model_uri": logged.model_uri,
+        "sha256": file_digest(artefact),
+    }
+    content = {"params": dict(params), "metrics": dict(metrics), "sample": sample.tolist()}
+    write_json(artefact.with_name("run.json"), {**record, **content})
+    return run_id
+
+
+def ensured_run(paths: Paths, model: Capability) -> str:
+    """Return the id of the run that logged this artefact; log it again if the server lacks it.
+
+    A pulled artefact (`dvc pull` on a fresh clone) has no run on the new machine's server.
+    """
+    record = read_json(paths.model(model).with_name("run.json"))
+    try:
+        client().get_run(record["run_id"])
+    except MlflowException:
+        log.info("%s: run %s is not on this server; logging it again", model, record["run_id"])
+        return log_training_run(
+            paths,
+            model,
+            record["params"],
+            record["metrics"],
+            np.array(record["sample"], dtype=float),
+            tags={"restored_from_run": record["run_id"]},
+        )
+    run_id: str = record["run_id"]
+    return run_id
+
+
+def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVersion:
+    """Return the registry's version made from a run, creating it once."""
+    registry, name = client(), registered_name(paths.portfolio, model)
+    found = registry.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    if found:
+        return found[0]
+    record = read_json(paths.model(model).with_name("run.json"))
+    return mlflow.register_model(record["model_uri"], name)
+
+
+def _provenance(paths: Paths, model: Capability) -> dict[str, str]:
+    tags = {
+        "portfolio": paths.portfolio,
+        "model": str(model),
+        "artefact_sha256": file_digest(paths.model(model)),
+        "git_commit": _git("rev-parse", "HEAD") or "not a git checkout",
+        "git_dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    for table in ("quotes", "loans"):
+        path = paths.processed / "train" / f"{table}.parquet"
+        if path.exists():
+            tags[f"data_sha256.{table}"] = file_digest(path)
+    return tags
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _environment() -> str:
+    found = {f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
