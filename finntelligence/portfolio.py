@@ -107,6 +107,7 @@ class Portfolio:
     if_missing: Mapping[str, str]
     capabilities: frozenset[Capability]
     policy: Mapping[str, Any]
+    example: Mapping[str, Any]
     declaration: Mapping[str, Any]
     digest: str
 
@@ -144,6 +145,7 @@ class Portfolio:
             if_missing=_if_missing(root.section("if_missing")),
             capabilities=_capabilities(root),
             policy=dict(root.section("policy").items()),
+            example=dict(root.section("example").items()),
             declaration=declaration,
             digest=content_digest(declaration),
         )

@@ -19,7 +19,16 @@ from finntelligence.features import feature_names
 from finntelligence.offers import OfferTerms
 from finntelligence.portfolio import Capability, Portfolio, Price
 
-__all__ = ["FORMAT", "PHI", "SPEC_ATTRIBUTE", "BasisColumn", "Head", "PriceResponse", "basis", "unsupported"]
+__all__ = [
+    "FORMAT",
+    "PHI",
+    "SPEC_ATTRIBUTE",
+    "BasisColumn",
+    "Head",
+    "PriceResponse",
+    "basis",
+    "unsupported",
+]
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from finntelligence.errors import (
     InvalidDataError,
     InvalidDeclarationError,
 )
-from finntelligence.portfolio import Portfolio
+from finntelligence.portfolio import Capability, Portfolio
 from training import kz2008
 from training.stages import Paths, file_digest, start_log
 from training.tables import Tables, load_portfolio, replacing, write_table
@@ -38,14 +38,16 @@ __all__ = [
 
 logger = logging.getLogger("training.ingest")  # run as a module, `__name__` is `__main__`
 
+Outcome = Literal["added", "replaced", "unchanged"]
 Loader = Callable[[Portfolio, Path], Tables]
 LOADERS: dict[str, Loader] = {"kz2008": kz2008.tables}
 
 SOURCES = Path("data/sources.yaml")
-INGESTED = Path("data/portfolios.yaml")
-INGESTED_COMMENT = (
-    "# The books present beside the embedded simulated one; `finnt data add` writes this.\n"
+BOOKS = Path("data/portfolios.yaml")
+BOOKS_COMMENT = (
+    "# The books that have data here. `finnt data add` adds a declared book to these lists.\n"
 )
+EMBEDDED = "simulated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class AddedSource:
     path: Path
     sha256: str
     published: str | None
-    outcome: Literal["added", "replaced", "unchanged"]
+    outcome: Outcome
     quotes: int
     loans: int
 
@@ -126,6 +128,8 @@ def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSou
         with Repo(str(root)) as repo, _restored_on_failure(folder):
             if changed:
                 _copy(file, target, loaded.sha256)
+            # DVC's own hint leaves out the list of books; ours, below, does not.
+            logging.getLogger("dvc").setLevel(logging.WARNING)
             repo.add(str(target.absolute()))
             for name in former:
                 if name != target.name:
@@ -137,13 +141,18 @@ def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSou
     except (DvcException, OSError) as error:
         raise InvalidDataError(f"{target}: could not be put under DVC: {error}") from error
     _register(portfolio_name, root)
-    anew = "replaced" if former and changed else "added"
+    logger.info(
+        "%s: commit %s and %s to keep this", portfolio_name, f"data/raw/{portfolio_name}", BOOKS
+    )
+    outcome: Outcome = "replaced" if former and changed else "added"
+    if tracked and not changed:
+        outcome = "unchanged"
     return AddedSource(
         portfolio=portfolio_name,
         path=target.relative_to(root),
         sha256=loaded.sha256,
         published=loaded.published,
-        outcome="unchanged" if tracked and not changed else anew,
+        outcome=outcome,
         quotes=len(loaded.tables.quotes),
         loans=len(loaded.tables.loans),
     )
@@ -177,10 +186,10 @@ def ingest(portfolio_name: str, root: Path = Path()) -> None:
 
 def ingested_portfolios(root: Path = Path()) -> tuple[str, ...]:
     """Return the books in `data/portfolios.yaml`."""
-    content = _yaml(root / INGESTED) if (root / INGESTED).exists() else {"ingested": []}
+    content = _yaml(root / BOOKS) if (root / BOOKS).exists() else {"ingested": []}
     names = content.get("ingested") if isinstance(content, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidDeclarationError(f"{INGESTED}: must hold `ingested`, a list of portfolios")
+        raise InvalidDeclarationError(f"{BOOKS}: must hold `ingested`, a list of portfolios")
     return tuple(names)
 
 
@@ -208,7 +217,7 @@ def _published_file(portfolio_name: str, sha256: str, root: Path) -> str | None:
     source = (_yaml(root / SOURCES) or {}).get(portfolio_name, {})
     for entry in source.get("files", ()):
         if entry["sha256"] == sha256:
-            return f"{entry['file']} ({source['url']}, {source['licence']}, {entry['rows']} rows)"
+            return f"{entry['file']} of {source['url']}, {source['licence']}"
     return None
 
 
@@ -271,13 +280,15 @@ def _forget(repo: Any, path: Path) -> None:  # DVC has no public types
 
 
 def _register(portfolio_name: str, root: Path) -> None:
-    present = ingested_portfolios(root)
-    if portfolio_name in present:
-        return
-    names = sorted({*present, portfolio_name})
-    with replacing(root / INGESTED) as temporary:
-        content = yaml.safe_dump({"ingested": names}, default_flow_style=None)
-        temporary.write_text(INGESTED_COMMENT + content, encoding="utf-8")
+    """List the book among those the pipeline ingests, models (`present`) and prices."""
+    ingested = sorted({*ingested_portfolios(root), portfolio_name})
+    present = [EMBEDDED, *ingested]
+    abilities = {name: load_portfolio(name, root).capabilities for name in present}
+    priced = [name for name in present if Capability.ACCEPTANCE in abilities[name]]
+    lists = {"ingested": ingested, "present": present, "priced": priced}
+    content = BOOKS_COMMENT + yaml.safe_dump(lists, default_flow_style=None, sort_keys=False)
+    with replacing(root / BOOKS) as temporary:
+        temporary.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

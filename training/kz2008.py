@@ -107,7 +107,7 @@ def _quotes(portfolio: Portfolio, source: pd.DataFrame) -> pd.DataFrame:
     quotes = quotes[usable] if 1 - usable.mean() <= HIGHEST_UNUSABLE else quotes
     if not usable[quotes.index].all():
         return quotes  # the contract then names the column and the row
-    columns = {name: quotes[name].to_numpy() for name in quotes}
+    columns = {str(name): quotes[name].to_numpy() for name in quotes}
     rule = portfolio.price.list_rate
     return quotes.assign(
         list_rate=rule.rate(columns, quotes["term_months"], quotes["cost_of_funds"]),

@@ -213,7 +213,11 @@ def _drift(matrix: Array, period: NDArray[Any], names: tuple[str, ...]) -> dict[
 def _stability(expected: Array, actual: Array, bins: int = 10) -> float:
     """Return sum (a - e) ln(a / e) over quantile bins of `expected`; absent values are a bin."""
     known = expected[~np.isnan(expected)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else []
+    edges: Array = (
+        np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
+        if len(known)
+        else np.empty(0)
+    )
     shares = []
     for sample in (expected, actual):
         place = np.where(np.isnan(sample), len(edges) + 1, np.searchsorted(edges, sample))
@@ -285,8 +289,8 @@ def _fit_base(shell: PriceResponse, sample: _Sample, params: FitParams) -> Price
     prior = np.repeat([block.prior for block in blocks], widths)
     weights, covariance = _ridge_logit(design, sample.outcome, penalty, prior)
     linear = np.zeros_like(shell.linear)
-    estimates: dict[str, float | None] = {}
-    errors: dict[str, float | None] = {}
+    estimates: dict[str, float] = {}
+    errors: dict[str, float] = {}
     start = 0
     for block, width in zip(blocks, widths, strict=True):
         part = weights[start : start + width]
@@ -297,7 +301,7 @@ def _fit_base(shell: PriceResponse, sample: _Sample, params: FitParams) -> Price
         if block.head >= 0:
             _place(linear, block.head, part, sample.modifiers)
         start += width
-    wald = {k: v / errors[k] for k, v in estimates.items() if v is not None and errors[k]}
+    wald = {name: value / errors[name] for name, value in estimates.items() if errors[name] > 0}
     evidence = {"estimates": estimates, "standard_errors": errors, "wald_z": wald}
     return replace(shell, linear=linear, evidence=evidence)
 
@@ -361,4 +365,4 @@ def _ridge_logit(
         weights = weights + step * min(1.0, 5.0 / max(np.max(np.abs(step)), 1e-12))
         if gradient @ step < _DECREMENT_TOLERANCE:
             break
-    return weights, np.linalg.inv(curvature)
+    return weights, np.asarray(np.linalg.inv(curvature))

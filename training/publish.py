@@ -81,18 +81,19 @@ def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion
 
 def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
     """Import one registered version, once, under a tag that can mean nothing else."""
-    tag = f"{version.name}:v{version.version}-{version.run_id[:12]}"
+    run_id = str(version.run_id)
+    tag = f"{version.name}:v{version.version}-{run_id[:12]}"
     try:
         stored = bentoml.models.get(tag)
     except bentoml.exceptions.NotFound:
-        run = client().get_run(version.run_id)
+        run = client().get_run(run_id)
         hashes = {k: v for k, v in run.data.tags.items() if k.startswith("data_sha256")}
         stored = bentoml.mlflow.import_model(
             tag,
             f"models:/{version.name}@{alias}",
             labels={"portfolio": run.data.tags["portfolio"], "model": run.data.tags["model"]},
             metadata={
-                "run_id": version.run_id,
+                "run_id": run_id,
                 "model_version": str(version.version),
                 "alias": alias,
                 "git_commit": run.data.tags["git_commit"],
@@ -103,7 +104,7 @@ def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
     return {
         "tag": str(stored.tag),
         "registered": f"{version.name}/{version.version}",
-        "run_id": str(version.run_id),
+        "run_id": run_id,
         "file": str(file.relative_to(stored.path)),
         "sha256": file_digest(file),
     }

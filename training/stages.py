@@ -17,7 +17,15 @@ from finntelligence.portfolio import Portfolio
 
 T = TypeVar("T")
 
-__all__ = ["Paths", "file_digest", "load_policy", "read_json", "read_params", "start_log", "write_json"]
+__all__ = [
+    "Paths",
+    "file_digest",
+    "load_policy",
+    "read_json",
+    "read_params",
+    "start_log",
+    "write_json",
+]
 
 
 @dataclass(frozen=True, slots=True)

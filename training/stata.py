@@ -31,17 +31,13 @@ def read_stata(path: Path, member: str, columns: Sequence[str]) -> pd.DataFrame:
         InvalidDataError: saying in one sentence why `path` cannot be it.
     """
     content = _content(path, member)
+    broken = f"{path}: the Stata file is truncated or broken; get it again"
     if content.startswith(MODERN) and not content.rstrip().endswith(MODERN_END):
-        raise InvalidDataError(f"{path}: the Stata file is truncated; get it again")
+        raise InvalidDataError(broken)  # cut after the data, where pandas would not notice
     try:
-        with pd.read_stata(
-            io.BytesIO(content), convert_categoricals=False, iterator=True
-        ) as reader:
-            frame = reader.read()
+        frame = pd.read_stata(io.BytesIO(content), convert_categoricals=False)
     except (ValueError, KeyError, IndexError, TypeError, OverflowError, struct.error) as error:
-        raise InvalidDataError(
-            f"{path}: the Stata file is truncated or broken; get it again"
-        ) from error
+        raise InvalidDataError(broken) from error
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InvalidDataError(
@@ -89,7 +85,7 @@ def _zip_member(stream: IO[bytes], path: Path, member: str) -> bytes:
     raise InvalidDataError(f"{path}: the zip holds no {member}")
 
 
-def _bounded(stream: IO[bytes], path: Path) -> bytes:
+def _bounded(stream: IO[bytes] | gzip.GzipFile, path: Path) -> bytes:
     content = stream.read(HIGHEST_BYTES + 1)
     if len(content) > HIGHEST_BYTES:
         raise InvalidDataError(f"{path}: holds more than {HIGHEST_BYTES // 2**20} MB; is not it")

@@ -222,18 +222,18 @@ def _cast(schema: pa.DataFrameSchema, name: str, values: pd.Series) -> pd.Series
     """Return `values` in the contract's dtype if nothing is lost by it; pandas would truncate."""
     dtype = str(schema.columns[name].dtype)
     if dtype in ("float64", "int64", "bool"):
-        numbers = pd.to_numeric(values, errors="coerce").astype("Float64").astype("float64")
+        plain = pd.to_numeric(values, errors="coerce").astype("Float64").astype("float64")
         fits = {
-            "float64": numbers.notna() | values.isna(),
-            "int64": np.isfinite(numbers) & (numbers % 1 == 0),
-            "bool": numbers.isin((0.0, 1.0)),
+            "float64": plain.notna() | values.isna(),
+            "int64": np.isfinite(plain) & (plain % 1 == 0),
+            "bool": plain.isin((0.0, 1.0)),
         }[dtype]
     else:
-        dtype, numbers = "str", values.astype(object).where(values.notna(), np.nan)
-        fits = values.isna() | numbers.map(lambda value: isinstance(value, str))
+        dtype, plain = "str", values.astype(object).where(values.notna(), np.nan)
+        fits = values.isna() | plain.map(lambda value: isinstance(value, str))
     if not fits.all():
         raise _bad_value(schema, name, values, int(np.argmin(fits.to_numpy())))
-    return values if values.dtype == dtype else numbers.astype(dtype)
+    return values if values.dtype == dtype else plain.astype(dtype)
 
 
 def _bad_value(

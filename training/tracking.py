@@ -82,7 +82,7 @@ def log_training_run(
         mlflow.log_params(dict(params))
         mlflow.log_metrics({k: v for k, v in metrics.items() if np.isfinite(v)})
         mlflow.log_text(_environment(), "environment.txt")
-        rows = pd.DataFrame(sample, columns=booster.feature_names, dtype=np.float32)
+        rows = pd.DataFrame(sample, columns=list(booster.feature_names or ()), dtype=np.float32)
         raw = booster.predict(xgb.DMatrix(rows)).reshape(len(rows), -1)
         logged = mlflow.xgboost.log_model(
             booster,

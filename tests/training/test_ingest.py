@@ -28,7 +28,8 @@ def root(tmp_path):
     (root / "data").mkdir()
     for name in ("sources.yaml", "portfolios.yaml"):
         shutil.copy(ROOT / "data" / name, root / "data" / name)
-    (root / "data" / "portfolios.yaml").write_text("ingested: []\n")
+    lists = "ingested: []\npresent: [simulated]\npriced: [simulated]\n"
+    (root / "data" / "portfolios.yaml").write_text(lists)
     return root
 
 
@@ -100,13 +101,13 @@ def test_a_listed_file_is_recognised_under_any_name(dta, root, caplog):
     path.write_text(yaml.safe_dump(sources))
     with caplog.at_level(logging.INFO):
         loaded = load("kz2008", dta, root)
-    assert loaded.published.startswith("113240-V1.zip (https://doi.org/10.3886/E113240V1, CC BY")
+    assert loaded.published.startswith("113240-V1.zip of https://doi.org/10.3886/E113240V1, CC BY")
     assert "offers.dta is the published 113240-V1.zip" in caplog.text
     assert "is not one of" not in caplog.text
 
 
 def test_a_book_without_loader_is_refused_with_those_that_have_one(dta, root):
-    with pytest.raises(InvalidDeclarationError, match="'simulated' has no loader; .*kz2008"):
+    with pytest.raises(InvalidDeclarationError, match=r"'simulated' has no loader; .*kz2008"):
         load("simulated", dta, root)
 
 
@@ -125,9 +126,27 @@ def test_adding_puts_the_file_under_dvc_and_lists_the_book(dta, project):
     ]
     text = (project / "data" / "portfolios.yaml").read_text()
     assert text.startswith("# ")
-    assert yaml.safe_load(text) == {"ingested": ["kz2008"]}
+    both = ["simulated", "kz2008"]
+    assert yaml.safe_load(text) == {"ingested": ["kz2008"], "present": both, "priced": both}
     with Repo(str(project)) as repo:
         assert repo.status() == {}
+
+
+def test_a_book_without_acceptance_is_present_but_not_priced(dta, project):
+    path = project / "portfolios" / "kz2008.yaml"
+    text = path.read_text().replace("capabilities: [risk, acceptance]", "capabilities: [risk]")
+    path.write_text(text)
+    add_source("kz2008", dta, project)
+    lists = yaml.safe_load((project / "data" / "portfolios.yaml").read_text())
+    assert lists["present"] == ["simulated", "kz2008"]
+    assert lists["priced"] == ["simulated"]
+
+
+def test_the_shipped_lists_are_those_that_adding_writes():
+    """The pipeline reads every list, so none may be missing before a book is added."""
+    lists = yaml.safe_load((ROOT / "data" / "portfolios.yaml").read_text())
+    assert list(lists) == ["ingested", "present", "priced"]
+    assert lists["present"] == ["simulated", *lists["ingested"]]
 
 
 def test_adding_the_same_file_again_changes_nothing_and_says_so(dta, project, tmp_path):
@@ -146,11 +165,8 @@ def test_adding_the_same_file_again_changes_nothing_and_says_so(dta, project, tm
 @pytest.mark.parametrize("name", ["offers.dta", "other.dta"])
 def test_another_file_replaces_the_former_one(dta, other, project, name):
     add_source("kz2008", dta, project)
-    source = other.rename(other.with_name("new") / name) if False else other
-    if name == "offers.dta":
-        source = other.parent / "elsewhere" / name
-        source.parent.mkdir()
-        other.rename(source)
+    (other.parent / "elsewhere").mkdir()
+    source = other.rename(other.parent / "elsewhere" / name)
     added = add_source("kz2008", source, project)
     assert added.outcome == "replaced"
     assert added.quotes == 60
@@ -248,7 +264,7 @@ def test_the_stage_writes_both_tables(dta, project, monkeypatch, caplog):
 
 def test_the_stage_ends_with_one_message_and_a_failure(root, monkeypatch):
     monkeypatch.chdir(root)
-    with pytest.raises(SystemExit, match="holds no source; .*`finnt data add kz2008 FILE`"):
+    with pytest.raises(SystemExit, match=r"holds no source; .*`finnt data add kz2008 FILE`"):
         main(["kz2008"])
 
 

@@ -93,12 +93,12 @@ def test_density_integrates_to_one_within_each_cell(tables):
 
 
 def test_no_leak_enters_the_quotes(tables, offers):
-    """A change in what happened after the offer changes no column but the answer."""
     leaks = set(offers) & (kz2008.LEAKS | {"sales_grossincome"})
     assert not leaks & set(tables.quotes)
 
 
 def test_the_quotes_do_not_move_with_what_came_after(load, offers, tables):
+    """A change in what happened after the offer changes no column at all."""
     later = ["loansize", "term", "final4", "pstdue_average", "grossinterest", "lnloansize"]
     taken = offers["tookup"] == 1
     offers.loc[taken, later] = offers.loc[taken, later].to_numpy() + 1

@@ -1,0 +1,69 @@
+# Finntelligence. `make help` lists what can be made.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+PORTFOLIO ?= simulated
+HOST ?= 127.0.0.1
+PORT ?= 3000
+SOURCE ?=
+VENV := .venv
+BIN := $(VENV)/bin
+export BENTOML_DO_NOT_TRACK := True
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help env serve pipeline bento mlflow test check format pins clean
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	echo
+	echo "  PORTFOLIO=$(PORTFOLIO) PORT=$(PORT) HOST=$(HOST) SOURCE=<a portfolio's original file>"
+
+env: $(VENV)/.ready ## the virtual environment, from the pinned requirements
+
+$(VENV)/.ready: requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or say make PYTHON=<path to it>"; exit 1; }
+	command -v git >/dev/null || { echo "git is missing: install it"; exit 1; }
+	echo "[1/2] virtual environment in $(VENV)"
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	echo "[2/2] pinned packages (about 1 GB)"
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --requirement requirements.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
+	touch $@
+
+pipeline: env ## data to published models (PORTFOLIO, SOURCE); finished stages are skipped
+	@[ -z "$(SOURCE)" ] || finnt data add "$(PORTFOLIO)" "$(SOURCE)"
+	finnt pipeline --portfolio "$(PORTFOLIO)"
+
+serve: pipeline ## offers on http://127.0.0.1:3000 (PORTFOLIO, HOST, PORT)
+	@exec finnt serve --portfolio "$(PORTFOLIO)" --host "$(HOST)" --port "$(PORT)"
+
+bento: pipeline ## build the Bento of PORTFOLIO
+	@bentoml build --arg portfolio="$(PORTFOLIO)"
+
+mlflow: env ## MLflow's pages on http://127.0.0.1:5000
+	@exec mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+test: check ## checks and the whole test suite
+	@pytest
+
+check: env ## formatting, lint, types, import arrows
+	@ruff format --check --quiet .
+	ruff check --quiet .
+	mypy
+	lint-imports --no-cache
+
+format: env ## format and fix what can be fixed
+	@ruff format --quiet .
+	ruff check --fix .
+
+pins: env ## resolve the pinned requirements anew
+	@uv pip compile pyproject.toml --quiet --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.txt
+	uv pip compile pyproject.toml --quiet --python-version 3.11 --extra serving --no-header --no-annotate --no-emit-index-url -c requirements.txt -o requirements-bento.txt
+
+clean: ## remove what was built (data and the environment stay)
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache *.egg-info

@@ -1,0 +1,118 @@
+"""The terminal's front door: `finnt`. Each command calls one function of a package below."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from finntelligence.errors import FinntelligenceError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+data_app = typer.Typer(no_args_is_help=True, help="The portfolios' data.")
+app.add_typer(data_app, name="data")
+
+out, err = Console(), Console(stderr=True)
+
+ROOT = Path(__file__).resolve().parent
+PortfolioOption = Annotated[str, typer.Option(envvar="PORTFOLIO", help="A declared portfolio.")]
+
+
+@data_app.command("add")
+def data_add(
+    portfolio: Annotated[str, typer.Argument(help="A declared portfolio, e.g. kz2008.")],
+    source: Annotated[
+        Path, typer.Argument(help="The original file; data/sources.yaml says which.")
+    ],
+) -> None:
+    """Check a source file and put it under DVC in data/raw/."""
+    from training.ingest import add_source
+
+    out.print(add_source(portfolio, source, ROOT), soft_wrap=True)
+
+
+@app.command()
+def pipeline(portfolio: PortfolioOption = "simulated") -> None:
+    """Bring a portfolio from its data to a published pair of models."""
+    from training.pipeline import run
+
+    run(portfolio, ROOT)
+
+
+@app.command()
+def serve(
+    portfolio: PortfolioOption = "simulated",
+    host: Annotated[str, typer.Option(help="Loopback unless you mean it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> None:
+    """Serve a published pair of models on this machine."""
+    from runners.store import ServedPair
+    from serving.local import serve as serve_here
+    from serving.openapi import curl
+
+    declared = ServedPair(portfolio, ROOT).market()[0].portfolio
+
+    def announce(url: str) -> None:
+        out.print(f"\n[bold]{declared.title}[/bold]", highlight=False)
+        for name, path in (("offers", "/v1/offers"), ("status", "/v1/status"), ("API", "/docs")):
+            out.print(f"  {name:7} {url}{path}", highlight=False)
+        out.print("\nTry:\n", highlight=False)
+        typer.echo(f"{curl(declared, url)}\n")
+
+    raise typer.Exit(serve_here(portfolio, host, port, ROOT, announce))
+
+
+@app.command()
+def offer(
+    applicant: Annotated[Path, typer.Argument(help="A JSON file: the body of POST /v1/offers.")],
+    portfolio: PortfolioOption = "simulated",
+) -> None:
+    """Decide on one applicant in this process, with the published models."""
+    from runners.store import ServedPair
+    from serving.handler import Engine, handle, in_process, log_decision
+    from serving.wire import from_core, parsed, to_core
+
+    try:
+        body = applicant.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{applicant}: {error.strerror}") from error
+    pair = ServedPair(portfolio, ROOT)
+    market, scorers = pair.market()
+    engine = Engine(
+        market=market,
+        versions=pair.all_versions(market),
+        score_risk=in_process(scorers["risk"].coefficients),
+        score_acceptance=in_process(scorers["acceptance"].coefficients),
+        record=log_decision,
+    )
+    declared = market.portfolio
+    answer = asyncio.run(handle(to_core(parsed(body), declared), engine))
+    typer.echo(from_core(answer.decision, answer.decision_id, declared).model_dump_json(indent=2))
+
+
+@app.command()
+def status() -> None:
+    """Show each declared portfolio: its data, its models, and what would be served."""
+    from training.status import portfolio_rows
+
+    table = Table("portfolio", "data", "published pair", "risk", "acceptance", "model store")
+    for row in portfolio_rows(ROOT):
+        table.add_row(*row)
+    out.print(table)
+
+
+def main() -> None:
+    """Run `finnt`; errors of ours are one clear line."""
+    logging.basicConfig(level="WARNING", format="%(message)s")
+    try:
+        app(standalone_mode=True)
+    except FinntelligenceError as error:
+        err.print(f"[bold red]finnt:[/bold red] {error}", highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The acceptance model as a service of its own: rows in, response coefficients out."""
+
+import bentoml
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.portfolio import Capability
+from runners.settings import RunnerSettings
+from runners.store import ServedPair, portfolio_argument
+
+__all__ = ["AcceptanceRunner"]
+
+_settings = RunnerSettings()
+
+
+@bentoml.service(
+    workers=_settings.acceptance_workers,
+    traffic={"timeout": _settings.timeout_s},
+    # by default the caller drops its session every 100 calls, and calls in flight with it
+    runner_connection={"max_requests": 2**31, "max_age": 1e9},
+    logging={"access": {"enabled": False}},
+)
+class AcceptanceRunner:
+    """Scores applicants for acceptance; adaptive batching, scaled on its own."""
+
+    stored = ServedPair(portfolio_argument()).reference(Capability.ACCEPTANCE)
+
+    def __init__(self) -> None:
+        self._scorer = ServedPair(portfolio_argument()).load(Capability.ACCEPTANCE)
+
+    @bentoml.api(
+        batchable=True,
+        max_batch_size=_settings.batch_rows,
+        max_latency_ms=_settings.batch_latency_ms,
+    )
+    def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return every head's coefficient, (n, heads), for n rows of the design matrix."""
+        return self._scorer.coefficients(rows)

@@ -1,0 +1,22 @@
+"""Settings of the two model runners, from the environment (FINNT_RUNNER_...)."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["RunnerSettings"]
+
+
+class RunnerSettings(BaseSettings):
+    """How each runner is scaled and how it batches; every value has a safe default."""
+
+    model_config = SettingsConfigDict(env_prefix="FINNT_RUNNER_")
+
+    risk_workers: int = Field(1, ge=1, le=64, description="Processes of the risk runner.")
+    acceptance_workers: int = Field(
+        1, ge=1, le=64, description="Processes of the acceptance runner."
+    )
+    batch_rows: int = Field(512, ge=1, le=65536, description="Most rows in one adaptive batch.")
+    batch_latency_ms: int = Field(
+        1000, ge=10, le=60000, description="A batch that would take longer is refused with 503."
+    )
+    timeout_s: float = Field(10, gt=0, le=600, description="A call that takes longer is given up.")

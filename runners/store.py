@@ -1,0 +1,144 @@
+"""The published pair: which models the service runs, read from served.json and the model store.
+
+The service refuses to start on a missing or mismatched pair, and says which command repairs it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import numpy as np
+import xgboost as xgb
+import yaml
+from bentoml.models import BentoModel
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from finntelligence import __version__
+from finntelligence.errors import ModelMismatchError
+from finntelligence.optimiser import Market
+from finntelligence.policy import Policy
+from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+
+__all__ = ["ROOT", "Arguments", "Scorer", "ServedPair", "portfolio_argument"]
+
+Array = NDArray[np.float64]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Arguments(BaseModel):
+    """What `bentoml serve --arg` and `bentoml build --arg` accept."""
+
+    portfolio: str = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """One loaded model: trees, linear parts, and the exact version."""
+
+    booster: xgb.Booster
+    response: PriceResponse
+    version: str
+
+    def coefficients(self, rows: Array) -> Array:
+        """Return every head's coefficient for rows of the design matrix, (n, heads)."""
+        raw = self.booster.inplace_predict(rows.astype(np.float32))
+        return self.response.coefficients(rows, np.asarray(raw, dtype=float))
+
+
+class ServedPair:
+    """The content of one portfolio's served.json."""
+
+    def __init__(self, portfolio: str, root: Path = ROOT) -> None:
+        self.portfolio, self.root = portfolio, root
+        self.repair = f"run `make pipeline PORTFOLIO={portfolio}`"
+        path = root / "build" / portfolio / "served.json"
+        try:
+            self.content: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise ModelMismatchError(
+                f"no models of portfolio {portfolio!r} are published ({path.name} is missing); "
+                f"{self.repair}"
+            ) from error
+        except ValueError as error:
+            raise ModelMismatchError(f"{path} is not JSON; {self.repair}") from error
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Exact version of each model: its tag in the model store."""
+        return {model: entry["tag"] for model, entry in self.content["models"].items()}
+
+    def market(self) -> tuple[Market, dict[str, Scorer]]:
+        """Load both models and the policy in force; return what prices offers, and the scorers.
+
+        Raises:
+            ModelMismatchError: when a model is missing or does not fit.
+            InvalidDeclarationError: when policy.yaml says something impossible.
+        """
+        risk, acceptance = self.load(Capability.RISK), self.load(Capability.ACCEPTANCE)
+        portfolio = risk.response.portfolio
+        content = yaml.safe_load((self.root / "policy.yaml").read_text())
+        market = Market(
+            portfolio=portfolio,
+            policy=Policy.in_force(portfolio, content),
+            risk=risk.response,
+            acceptance=acceptance.response,
+        )
+        return market, {"risk": risk, "acceptance": acceptance}
+
+    def all_versions(self, market: Market) -> dict[str, str]:
+        """Exact ids of everything that decides: models, portfolio, policy, engine."""
+        return {
+            **self.versions,
+            "portfolio": market.portfolio.digest,
+            "policy": market.policy.digest,
+            "engine": __version__,
+        }
+
+    def reference(self, model: Capability) -> BentoModel:
+        """Return the reference by which a Bento carries the model."""
+        return BentoModel(self.versions[model])
+
+    def load(self, model: Capability) -> Scorer:
+        """Load one model, verified to the byte.
+
+        Raises:
+            ModelMismatchError: when the store lacks it, its digest differs, or it does not fit.
+        """
+        entry = self.content["models"][model]
+        try:
+            stored = self.reference(model).resolve()
+        except (bentoml.exceptions.NotFound, bentoml.exceptions.BentoMLException) as error:
+            raise ModelMismatchError(
+                f"the model store lacks {entry['tag']}; {self.repair}"
+            ) from error
+        path = Path(stored.path) / entry["file"]
+        if not path.exists() or _digest(path) != entry["sha256"]:
+            raise ModelMismatchError(
+                f"{entry['tag']} in the model store is not the published file; {self.repair}"
+            )
+        booster = xgb.Booster(model_file=path)
+        response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
+        outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
+        declared: Portfolio = response.portfolio
+        if declared.digest != self.content["portfolio_digest"]:
+            raise ModelMismatchError(
+                f"{entry['tag']} declares another portfolio than served.json; {self.repair}"
+            )
+        response.refuse_other(model, declared, outputs)
+        return Scorer(booster, response, entry["tag"])
+
+
+def portfolio_argument() -> str:
+    """Return the portfolio that this process serves."""
+    return bentoml.use_arguments(Arguments).portfolio
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,92 @@
+"""The network's front door: the Bento service that turns applications into offers.
+
+`bentoml serve service:OfferService` runs three services: this one and the two model runners, each
+in processes of its own. Thin on purpose: what decides is `serving.handler`.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import bentoml
+import numpy as np
+from bentoml.exceptions import BentoMLException
+from numpy.typing import NDArray
+
+from finntelligence import __version__
+from finntelligence.errors import ModelMismatchError, ModelUnavailableError
+from runners.store import ServedPair, portfolio_argument
+
+try:
+    from runners.acceptance import AcceptanceRunner
+    from runners.risk import RiskRunner
+except ModelMismatchError as error:
+    raise BentoMLException(str(error)) from None
+
+from serving.handler import Engine, log_decision
+from serving.http_door import Door, http_door, ready_within
+from serving.settings import FrontSettings
+
+__all__ = ["OfferService"]
+
+Array = NDArray[np.float64]
+
+_settings = FrontSettings()
+_door = http_door()
+_READY_WITHIN_S = 0.8
+
+
+@bentoml.service(
+    name="finntelligence",
+    workers=_settings.workers,
+    traffic={"timeout": _settings.timeout_s},
+    runner_probe={"enabled": False},  # a runner that is down would hang /readyz
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(_door, path="/")
+class OfferService:
+    """One offer-optimisation API in front of two separately scaled models."""
+
+    risk = bentoml.depends(RiskRunner)
+    acceptance = bentoml.depends(AcceptanceRunner)
+
+    def __init__(self) -> None:
+        pair = ServedPair(portfolio_argument())
+        market, _ = pair.market()
+        _door.state.door = Door(
+            engine=Engine(
+                market=market,
+                versions=pair.all_versions(market),
+                score_risk=self._scorer("risk"),
+                score_acceptance=self._scorer("acceptance"),
+                record=log_decision,
+            ),
+            version=__version__,
+            pair=pair.content["pair"],
+            max_body_bytes=_settings.max_body_bytes,
+            models_ready=self._models_ready,
+            started_at=time.time(),
+        )
+
+    async def __is_ready__(self) -> bool:
+        return all((await self._models_ready()).values())
+
+    async def _models_ready(self) -> dict[str, bool]:
+        return {
+            name: await ready_within(_READY_WITHIN_S, getattr(self, name).is_ready(1))
+            for name in ("risk", "acceptance")
+        }
+
+    def _scorer(self, name: str) -> Callable[[Array], Awaitable[Array]]:
+        """Return the call to one runner, with its failures as the core's errors."""
+
+        async def score(rows: Array) -> Array:
+            # bound at the call: `to_async` does not resolve while the service starts
+            runner: Any = getattr(self, name).to_async
+            try:
+                return np.asarray(await runner.coefficients(rows))
+            except (aiohttp.ClientError, BentoMLException, TimeoutError, OSError) as error:
+                raise ModelUnavailableError(f"the {name} model does not answer") from error
+
+        return score

@@ -1,0 +1,78 @@
+"""The one path from an application to a recorded decision; every door calls it.
+
+It takes the two scorers and the recorder as arguments: tests pass plain functions.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.decision import Decision, decide
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.offers import Application
+from finntelligence.optimiser import Market
+
+__all__ = ["Answer", "Engine", "Record", "Score", "handle", "in_process", "log_decision"]
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+Score = Callable[[Array], Awaitable[Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decision and the id under which it is recorded."""
+
+    decision_id: str
+    decision: Decision
+
+
+Record = Callable[[Answer], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """All that deciding needs: what prices, exact versions, the scorers and the recorder."""
+
+    market: Market
+    versions: Mapping[str, str]
+    score_risk: Score
+    score_acceptance: Score
+    record: Record
+
+
+async def handle(application: Application, engine: Engine) -> Answer:
+    """Score both models on a validated application, decide, record, answer.
+
+    Raises:
+        ModelUnavailableError: when a model does not answer; nothing is then recorded.
+    """
+    market = engine.market
+    row = design_matrix(market.portfolio, application_columns(application))
+    risk, acceptance = await asyncio.gather(engine.score_risk(row), engine.score_acceptance(row))
+    decision = decide(application, market, risk[0], acceptance[0], engine.versions)
+    answer = Answer(decision_id=uuid.uuid4().hex, decision=decision)
+    await engine.record(answer)
+    return answer
+
+
+def in_process(coefficients: Callable[[Array], Array]) -> Score:
+    """Return the scorer of a model that lives in this process."""
+
+    async def score(rows: Array) -> Array:
+        return coefficients(rows)
+
+    return score
+
+
+async def log_decision(answer: Answer) -> None:
+    """Record a decision as one log line; it holds nothing of the applicant."""
+    decision = answer.decision
+    codes = ",".join(reason.code for reason in decision.reasons) or "none"
+    log.info("decision %s: %d offers, reasons %s", answer.decision_id, len(decision.offers), codes)

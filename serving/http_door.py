@@ -1,0 +1,190 @@
+"""The HTTP door: translate a request, call the handler, translate back."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from finntelligence.errors import FinntelligenceError, ModelUnavailableError
+from finntelligence.policy import Policy
+from finntelligence.portfolio import Portfolio
+from serving.handler import Engine, handle
+from serving.openapi import openapi
+from serving.wire import PROBLEM_TYPE, Problem, from_core, parsed, problem_of, to_core
+
+__all__ = ["Door", "http_door"]
+
+RETRY_AFTER_S = 1
+
+_DOCS_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Finntelligence API</title>
+<link rel="stylesheet" href="/static_content/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/static_content/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_DOCS_SCRIPT = "SwaggerUIBundle({url: '/openapi.json', dom_id: '#swagger-ui'});\n"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What the HTTP door needs: the engine, its limits, and how to ask whether models answer."""
+
+    engine: Engine
+    version: str
+    pair: str
+    max_body_bytes: int
+    models_ready: Callable[[], Awaitable[Mapping[str, bool]]]
+    started_at: float
+
+
+def http_door() -> Starlette:
+    """Return the ASGI application; `app.state.door` must be set before the first request."""
+    return Starlette(
+        routes=[
+            Route("/", _root),
+            Route("/docs", _docs),
+            Route("/docs/start.js", _docs_script),
+            Route("/openapi.json", _openapi),
+            Route("/v1/status", _status),
+            Route("/v1/offers", _offers, methods=["POST"]),
+            Route("/predict", _offers, methods=["POST"]),
+        ],
+        exception_handlers={
+            FinntelligenceError: _on_error,  # type: ignore[dict-item]
+            HTTPException: _on_http_error,  # type: ignore[dict-item]
+        },
+    )
+
+
+def _door(request: Request) -> Door:
+    door: Door = request.app.state.door
+    return door
+
+
+def _market_of(door: Door) -> tuple[Portfolio, Policy]:
+    return door.engine.market.portfolio, door.engine.market.policy
+
+
+async def _offers(request: Request) -> Response:
+    door = _door(request)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HTTPException(415, f"the body must be application/json, is {kind}")
+    body = await _bounded_body(request, door.max_body_bytes)
+    portfolio, _ = _market_of(door)
+    answer = await handle(to_core(parsed(body), portfolio), door.engine)
+    content = from_core(answer.decision, answer.decision_id, portfolio)
+    return Response(content.model_dump_json(), media_type="application/json")
+
+
+async def _bounded_body(request: Request, limit: int) -> bytes:
+    """Read the body; give up as soon as it is larger than `limit`, whatever was announced."""
+    message = f"the body must be at most {limit} bytes"
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise HTTPException(413, message)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise HTTPException(413, message)
+    return bytes(body)
+
+
+async def _status(request: Request) -> Response:
+    return JSONResponse(await _system_status(_door(request)))
+
+
+async def _root(request: Request) -> Response:
+    """Status as JSON; a browser gets the API page."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/docs")
+    return JSONResponse(await _system_status(_door(request)))
+
+
+async def _system_status(door: Door) -> dict[str, Any]:
+    portfolio, policy = _market_of(door)
+    ready = await door.models_ready()
+    return {
+        "service": "finntelligence",
+        "version": door.version,
+        "status": "ready" if all(ready.values()) else "degraded",
+        "models": {
+            name: {"version": door.engine.versions[name], "ready": is_ready}
+            for name, is_ready in ready.items()
+        },
+        "pair": door.pair,
+        "portfolio": {"name": portfolio.name, "title": portfolio.title, "digest": portfolio.digest},
+        "policy": {"digest": policy.digest},
+        "uptime_s": round(time.time() - door.started_at, 1),
+        "links": {"offers": "/v1/offers", "status": "/v1/status", "api": "/docs"},
+    }
+
+
+async def _docs(_: Request) -> Response:
+    return HTMLResponse(_DOCS_PAGE, headers=_PAGE_HEADERS)
+
+
+async def _docs_script(_: Request) -> Response:
+    return Response(_DOCS_SCRIPT, media_type="text/javascript", headers=_PAGE_HEADERS)
+
+
+async def _openapi(request: Request) -> Response:
+    door = _door(request)
+    return JSONResponse(openapi(door.engine.market.portfolio, door.version))
+
+
+async def _on_error(_: Request, error: FinntelligenceError) -> Response:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    unavailable = isinstance(error, ModelUnavailableError)
+    return _problem(problem_of(error), headers if unavailable else None)
+
+
+async def _on_http_error(_: Request, error: HTTPException) -> Response:
+    code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+    problem = Problem(
+        type=PROBLEM_TYPE + code.get(error.status_code, "bad-request"),
+        title=HTTPStatus(error.status_code).phrase,
+        status=error.status_code,
+        detail=error.detail,
+    )
+    return _problem(problem, error.headers)
+
+
+def _problem(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        problem.model_dump_json(),
+        status_code=problem.status,
+        headers=headers,
+        media_type="application/problem+json",
+    )
+
+
+async def ready_within(seconds: float, question: Awaitable[bool]) -> bool:
+    """Whether a model says it is ready in time."""
+    try:
+        return await asyncio.wait_for(question, seconds)
+    except (TimeoutError, OSError):
+        return False

@@ -1,0 +1,100 @@
+"""Serve on this machine: check first, start BentoML, say where it answers, stop cleanly."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from finntelligence.errors import FinntelligenceError
+
+__all__ = ["CannotServeError", "refuse_busy_port", "serve"]
+
+READY_WITHIN_S = 120
+STOP_WITHIN_S = 30
+
+
+class CannotServeError(FinntelligenceError):
+    """The service could not be started here."""
+
+
+def refuse_busy_port(host: str, port: int) -> None:
+    """Check that nothing listens where we want to.
+
+    Raises:
+        CannotServeError: when the address is taken.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotServeError(
+                f"{host}:{port} is not free ({error.strerror}); stop what listens there, "
+                f"or choose another: make serve PORT={port + 1}"
+            ) from error
+
+
+def serve(portfolio: str, host: str, port: int, root: Path, announce: Callable[[str], None]) -> int:
+    """Run `bentoml serve` until it ends or we are told to stop; return its exit status.
+
+    `announce` gets the base URL once, as soon as the service is ready.
+
+    Raises:
+        CannotServeError: when the port is taken, or the service is not ready in time.
+    """
+    refuse_busy_port(host, port)
+    command = [sys.executable, "-m", "bentoml", "serve", "service:OfferService"]
+    command += ["--host", host, "--port", str(port), "--arg", f"portfolio={portfolio}"]
+    environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ}
+    # a session of its own, so that Ctrl-C reaches the service once, through us
+    child = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+    previous = {s: signal.signal(s, _forward(child)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        url = f"http://{host}:{port}"
+        if _wait_until_ready(child, url):
+            announce(url)
+        status = child.wait()
+        return 0 if status in (0, -signal.SIGINT, -signal.SIGTERM) else status
+    finally:
+        _stop(child)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _forward(child: subprocess.Popen[bytes]) -> Callable[[int, object], None]:
+    def stop(_: int, __: object) -> None:
+        child.send_signal(signal.SIGTERM)
+
+    return stop
+
+
+def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> bool:
+    """Return whether the service got ready; False if it ended first."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    with httpx.Client(timeout=2) as client:
+        while child.poll() is None:
+            if time.monotonic() > deadline:
+                raise CannotServeError(f"the service is not ready after {READY_WITHIN_S} s")
+            try:
+                if client.get(f"{url}/readyz").is_success:
+                    return True
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+    return False
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()

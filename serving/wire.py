@@ -1,0 +1,175 @@
+"""What travels: request and response bodies, and the one table from errors to status codes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from finntelligence import offers
+from finntelligence.decision import Decision
+from finntelligence.errors import (
+    FieldProblem,
+    FinntelligenceError,
+    InvalidApplicationError,
+    ModelMismatchError,
+    ModelUnavailableError,
+)
+from finntelligence.portfolio import Portfolio
+
+__all__ = [
+    "BadRequestError",
+    "OfferRequest",
+    "OfferResponse",
+    "Problem",
+    "from_core",
+    "parsed",
+    "problem_of",
+    "to_core",
+]
+
+PROBLEM_TYPE = "urn:finntelligence:problem:"
+
+
+class BadRequestError(FinntelligenceError):
+    """The body is not a JSON object."""
+
+
+class OfferRequest(BaseModel):
+    """One application; the portfolio's declaration checks every value."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requested_principal: Any
+    requested_term_months: Any
+    features: dict[str, Any]
+
+
+class Offer(BaseModel):
+    """One offer; rates are fractions, money is in the book's currency."""
+
+    principal: float
+    term_months: int
+    quoted_rate: float = Field(description="In the book's own convention.")
+    nominal_rate: float = Field(description="Yearly, compounding monthly.")
+    apr: float = Field(description="Yearly cost of credit with fees, actuarial method.")
+    monthly_payment: float
+    total_cost: float = Field(description="All payments less the amount received.")
+    p_accept: float = Field(description="Probability that the customer takes this offer.")
+    pd_lifetime: float = Field(description="Probability of default within the term, if taken.")
+    expected_profit: float = Field(description="p_accept times the value of the booked loan.")
+    binding: str | None = Field(
+        default=None, description="Rule that keeps the price from a more profitable neighbour."
+    )
+
+
+class Reason(BaseModel):
+    """Why nothing is offered."""
+
+    code: str
+    text: str
+
+
+class OfferResponse(BaseModel):
+    """Offers, best first; or a decline with its reasons."""
+
+    decision_id: str
+    outcome: Literal["offers", "decline"]
+    currency: str
+    offers: list[Offer]
+    reasons: list[Reason]
+    versions: dict[str, str] = Field(description="Exact ids of models, policy and portfolio.")
+
+
+class FieldError(BaseModel):
+    """One field that is wrong, and what would be right."""
+
+    field: str
+    problem: str
+
+
+class Problem(BaseModel):
+    """An error in the form of RFC 9457 (application/problem+json)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+
+def parsed(body: bytes) -> OfferRequest:
+    """Read a JSON body.
+
+    Raises:
+        BadRequestError: when it is not a JSON object.
+        InvalidApplicationError: when a top-level field is missing or unknown.
+    """
+    try:
+        content = pydantic_core.from_json(body)
+    except ValueError as error:
+        raise BadRequestError(f"the body must be JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadRequestError("the body must be a JSON object")
+    try:
+        return OfferRequest.model_validate(content)
+    except ValidationError as error:
+        raise InvalidApplicationError([_field_problem(e) for e in error.errors()]) from error
+
+
+def to_core(request: OfferRequest, portfolio: Portfolio) -> offers.Application:
+    """Check a request against the book's declaration; see `finntelligence.offers.application`."""
+    return offers.application(
+        portfolio,
+        requested_principal=request.requested_principal,
+        requested_term_months=request.requested_term_months,
+        features=request.features,
+    )
+
+
+def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> OfferResponse:
+    """Return the body that answers with a decision."""
+    return OfferResponse(
+        decision_id=decision_id,
+        outcome="offers" if decision.offers else "decline",
+        currency=portfolio.currency,
+        offers=[Offer(**asdict(offer)) for offer in decision.offers],
+        reasons=[Reason(code=reason.code, text=reason.text) for reason in decision.reasons],
+        versions=dict(decision.versions),
+    )
+
+
+_STATUS: Mapping[type[FinntelligenceError], tuple[int, str, str]] = {
+    BadRequestError: (400, "bad-request", "The request body cannot be read"),
+    InvalidApplicationError: (422, "invalid-application", "The application cannot be scored"),
+    ModelUnavailableError: (503, "model-unavailable", "A model is not available; try again"),
+    ModelMismatchError: (503, "model-mismatch", "The published models do not fit"),
+}
+
+
+def problem_of(error: FinntelligenceError) -> Problem:
+    """Return the problem body and status of an error."""
+    status, code, title = next(
+        (row for kind, row in _STATUS.items() if isinstance(error, kind)),
+        (500, "internal", "Something went wrong on our side"),
+    )
+    problems = error.problems if isinstance(error, InvalidApplicationError) else ()
+    return Problem(
+        type=PROBLEM_TYPE + code,
+        title=title,
+        status=status,
+        detail=str(error),
+        errors=[FieldError(field=p.field, problem=p.problem) for p in problems],
+    )
+
+
+def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
+    field = ".".join(str(part) for part in error["loc"])
+    known = ", ".join(OfferRequest.model_fields)
+    words = {
+        "missing": "is required",
+        "extra_forbidden": f"is unknown; known: {known}",
+        "dict_type": "must be an object of field names and values",
+    }
+    return FieldProblem(field, words.get(error["type"], error["msg"]))
