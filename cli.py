@@ -31,7 +31,7 @@ def data_add(
     """Check a source file and put it under DVC in data/raw/."""
     from training.ingest import add_source
 
-    out.print(add_source(portfolio, source, ROOT), soft_wrap=True)
+    typer.echo(str(add_source(portfolio, source, ROOT)))
 
 
 @app.command()

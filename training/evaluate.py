@@ -6,7 +6,7 @@ Run as `python -m training.evaluate PORTFOLIO`. Intervals are 95 % bootstrap per
 import csv
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
-from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from finntelligence.decision import decide
 from finntelligence.features import design_matrix
@@ -31,12 +31,11 @@ from training.tables import load_portfolio, read_table
 from training.tracking import client, ensured_run
 from training.train import TARGETS
 
-__all__ = ["EvaluateParams", "main", "scores"]
+__all__ = ["EvaluateParams", "applications", "main", "scores"]
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
-Score = Callable[[Array, Array], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,23 +55,23 @@ def scores(
 
     `gain` is the constant's log-loss less the model's, on the same resample: above zero is better.
     """
-    base = np.full_like(predicted, constant)
-    measures: dict[str, Score] = {
-        "auc": lambda y, p: float(roc_auc_score(y, p)),
-        "log_loss": lambda y, p: float(log_loss(y, p, labels=[0, 1])),
-        "brier": lambda y, p: float(brier_score_loss(y, p)),
-    }
     draws = np.random.default_rng(params.seed).integers(
         0, len(outcome), (params.bootstrap, len(outcome))
     )
     draws = draws[[0 < outcome[d].sum() < len(d) for d in draws]]
+    loss = _row_loss(outcome, predicted)
+    constant_loss = _row_loss(outcome, np.full_like(predicted, constant))
+    by_row = {
+        "log_loss": loss,
+        "brier": (outcome - predicted) ** 2,
+        "gain": constant_loss - loss,
+    }
     result: dict[str, Any] = {"rows": len(outcome), "events": int(outcome.sum())}
-    for name, measure in measures.items():
-        resampled = [measure(outcome[d], predicted[d]) for d in draws]
-        result[name] = _interval(measure(outcome, predicted), resampled)
-    gain = _row_loss(outcome, base) - _row_loss(outcome, predicted)
-    result["gain"] = _interval(float(gain.mean()), [float(gain[d].mean()) for d in draws])
-    result["constant_log_loss"] = float(_row_loss(outcome, base).mean())
+    for name, values in by_row.items():
+        result[name] = _interval(float(values.mean()), [float(values[d].mean()) for d in draws])
+    resampled = [float(roc_auc_score(outcome[d], predicted[d])) for d in draws]
+    result["auc"] = _interval(float(roc_auc_score(outcome, predicted)), resampled)
+    result["constant_log_loss"] = float(constant_loss.mean())
     return result
 
 
@@ -154,13 +153,13 @@ def _draw(rows: list[dict[str, float]], by: str, title: str, path: Path) -> None
     plt.close(figure)
 
 
-def _applications(portfolio: Portfolio, frame: pd.DataFrame) -> list[Application]:
+def applications(portfolio: Portfolio, frame: pd.DataFrame) -> list[Application]:
     """Return held-out rows as the applications a service would receive."""
     names = [field.name for field in portfolio.features]
-    applications = []
+    rows = []
     for row in frame.to_dict("records"):
         values = {name: None if pd.isna(row[name]) else row[name] for name in names}
-        applications.append(
+        rows.append(
             application(
                 portfolio,
                 requested_principal=row["requested_principal"],
@@ -168,7 +167,7 @@ def _applications(portfolio: Portfolio, frame: pd.DataFrame) -> list[Application
                 features=values,
             )
         )
-    return applications
+    return rows
 
 
 def _decisions(
@@ -182,7 +181,7 @@ def _decisions(
     matrix = design_matrix(portfolio, columns_of(portfolio, frame))
     pd_rows, take_rows = risk.coefficients(matrix), acceptance.coefficients(matrix)
     best = []
-    for i, applicant in enumerate(_applications(portfolio, frame)):
+    for i, applicant in enumerate(applications(portfolio, frame)):
         decision = decide(applicant, market, pd_rows[i], take_rows[i], {})
         if decision.offers:
             best.append(decision.offers[0])

@@ -8,7 +8,7 @@ convention; categories are text, numbers are float64 with NaN where absent.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -220,13 +220,15 @@ def _check_names(portfolio: Portfolio, schema: pa.DataFrameSchema, frame: pd.Dat
 
 def _cast(schema: pa.DataFrameSchema, name: str, values: pd.Series) -> pd.Series:
     """Return `values` in the contract's dtype if nothing is lost by it; pandas would truncate."""
-    dtype = str(schema.columns[name].dtype)
+    dtype: Any = str(schema.columns[name].dtype)
+    fits: pd.Series
     if dtype in ("float64", "int64", "bool"):
-        plain = pd.to_numeric(values, errors="coerce").astype("Float64").astype("float64")
+        plain = pd.to_numeric(values, errors="coerce")
+        numbers = plain.astype("Float64").astype("float64")
         fits = {
-            "float64": plain.notna() | values.isna(),
-            "int64": np.isfinite(plain) & (plain % 1 == 0),
-            "bool": plain.isin((0.0, 1.0)),
+            "float64": numbers.notna() | values.isna(),
+            "int64": np.isfinite(numbers) & (numbers % 1 == 0),
+            "bool": numbers.isin((0.0, 1.0)),
         }[dtype]
     else:
         dtype, plain = "str", values.astype(object).where(values.notna(), np.nan)

@@ -39,8 +39,9 @@ def test_every_offer_becomes_a_quote_and_every_taker_a_loan(tables, offers):
     assert tables.loans["quote_id"].tolist() == np.flatnonzero(offers["tookup"]).tolist()
 
 
-def test_codes_for_unknown_become_absent(tables, offers):
-    quotes = tables.quotes
+def test_codes_for_unknown_become_absent(load, offers):
+    offers.loc[1, ["itczero", "appscore0"]] = 1  # the code rules, whatever the score says
+    quotes = load(offers).quotes
     assert quotes["bureau_score"].isna().tolist() == (offers["itczero"] == 1).tolist()
     assert quotes["internal_score"].isna().tolist() == (offers["appscore0"] == 1).tolist()
     assert quotes["age"].isna().tolist() == (offers["age"] == 0).tolist()

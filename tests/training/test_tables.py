@@ -2,10 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pandera.errors
 import pytest
 
 from finntelligence.errors import InvalidDataError, InvalidDeclarationError
 from finntelligence.fields import Role
+from training import kz2008
 from training.tables import (
     load_portfolio,
     loans_schema,
@@ -81,6 +83,11 @@ def quotes():
         },
         index=[7, 8, 9],
     )
+
+
+@pytest.fixture
+def as_kz_quotes(kz, dta):
+    return kz2008.tables(kz, dta).quotes
 
 
 @pytest.fixture
@@ -180,6 +187,26 @@ def test_an_unknown_column_is_refused_by_name(simulated, quotes):
 def test_a_column_given_twice_is_refused(simulated, quotes):
     with pytest.raises(InvalidDataError, match=r"^quotes\.fico: column given twice"):
         validated_quotes(simulated, pd.concat([quotes, quotes[["fico"]]], axis=1))
+
+
+def test_the_schema_alone_refuses_an_unknown_column_too(simulated, quotes):
+    valid = validated_quotes(simulated, quotes)
+    with pytest.raises(pandera.errors.SchemaErrors, match="fica"):
+        quotes_schema(simulated).validate(valid.assign(fica=1))
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "Int64", "object", "str"])
+def test_no_digit_of_an_identifier_is_lost(simulated, quotes, dtype):
+    exact = [2**53 + 1, 2**53 + 3, 2**53 + 5]
+    quotes["quote_id"] = pd.array(exact if dtype != "str" else list(map(str, exact)), dtype=dtype)
+    assert validated_quotes(simulated, quotes)["quote_id"].tolist() == exact
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float64", "Int64", "object"])
+def test_an_absent_number_stays_absent_whatever_held_it(kz, as_kz_quotes, dtype):
+    frame = as_kz_quotes
+    frame["prior_loans"] = pd.Series([1, None, 3] * 40, dtype=dtype)
+    assert validated_quotes(kz, frame)["prior_loans"].isna().tolist() == [False, True, False] * 40
 
 
 def test_a_leak_is_refused_by_name(kz):

@@ -1,0 +1,156 @@
+"""Ask a running service about held-out applicants, and check every answer.
+
+    python -m loadtests.heldout PORTFOLIO --url http://127.0.0.1:3000
+
+Every applicant must be answered, and every offer must lie inside the policy in force. Prints how
+many got offers, the time taken, and what both models score on these very applicants: AUC and
+log-loss beside a constant's. Exit status 1 when an answer is missing or wrong.
+"""
+
+import asyncio
+import sys
+import time
+from typing import Annotated, Any
+
+import httpx
+import pandas as pd
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.offers import Application
+from finntelligence.optimiser import Market
+from finntelligence.portfolio import Capability, Portfolio
+from training.artefact import load_artefact
+from training.evaluate import EvaluateParams, applications, scores
+from training.price_response import columns_of, quoted_terms
+from training.stages import Paths, load_policy, read_params
+from training.tables import load_portfolio, read_table
+from training.train import TARGETS
+
+out = Console()
+
+
+def body_of(applicant: Application) -> dict[str, Any]:
+    """Return an applicant as the body of POST /v1/offers; absent values are left out."""
+    known = {k: v for k, v in applicant.features.items() if v is not None}
+    return {
+        "requested_principal": applicant.requested_principal,
+        "requested_term_months": applicant.requested_term_months,
+        "features": known,
+    }
+
+
+async def ask(
+    url: str, applicants: list[Application], concurrency: int
+) -> list[httpx.Response | httpx.TransportError]:
+    """Send every applicant once, at most `concurrency` at a time, in order of the answers."""
+    gate = asyncio.Semaphore(concurrency)
+    limits = httpx.Limits(max_connections=concurrency)
+    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+
+        async def one(applicant: Application) -> httpx.Response | httpx.TransportError:
+            async with gate:
+                try:
+                    return await client.post("/v1/offers", json=body_of(applicant))
+                except httpx.TransportError as error:
+                    return error
+
+        return await asyncio.gather(*(one(applicant) for applicant in applicants))
+
+
+def outside_policy(offer: dict[str, Any], applicant: Application, market: Market) -> list[str]:
+    """Return what is wrong with an offer, by rules written here and not the engine's."""
+    policy, portfolio = market.policy, market.portfolio
+    columns = application_columns(applicant)
+    funds = policy.economics.cost_of_funds
+    listed = portfolio.price.list_rate.rate(columns, offer["term_months"], funds)[0]
+    income = portfolio.affordability.monthly_income(columns)[0]
+    share, slack = offer["monthly_payment"] / income, policy.tick / 2
+    steps = (offer["quoted_rate"] - policy.minimum_rate) / policy.tick
+    broken = {
+        "term": offer["term_months"] not in policy.terms,
+        "principal": offer["principal"] not in policy.principals(applicant.requested_principal),
+        "rate": not policy.minimum_rate <= offer["quoted_rate"] <= policy.maximum_rate,
+        "tick": abs(steps - round(steps)) > 1e-6,
+        "trust region": not -policy.trust_below - slack
+        <= offer["quoted_rate"] - listed
+        <= policy.trust_above + slack,
+        "APR cap": policy.apr_cap is not None and offer["apr"] > policy.apr_cap + 1e-9,
+        "PTI": policy.pti_cap is not None and bool(share > policy.pti_cap + 1e-4),
+        "PD cut-off": policy.pd_cutoff is not None and offer["pd_lifetime"] > policy.pd_cutoff,
+        "profit": not offer["expected_profit"] > 0,
+    }
+    return [name for name, is_broken in broken.items() if is_broken]
+
+
+def model_scores(portfolio: Portfolio, paths: Paths, quotes: pd.DataFrame) -> Table:
+    """Score both models on the chosen applicants (risk: on those who took the loan)."""
+    table = Table("model", "rows", "events", "AUC", "log-loss", "of a constant")
+    loans = read_table(paths.processed / "holdout" / "loans.parquet")
+    frames = {"quotes": quotes, "loans": loans[loans["quote_id"].isin(set(quotes["quote_id"]))]}
+    for model, (name, target) in TARGETS.items():
+        frame, artefact = frames[name], load_artefact(paths.model(model), model, portfolio)
+        rows = artefact.coefficients(design_matrix(portfolio, columns_of(portfolio, frame)))
+        predicted = artefact.response.probability(rows, quoted_terms(portfolio, frame))
+        constant = read_table(paths.processed / "train" / f"{name}.parquet")[target].mean()
+        params = read_params("evaluate", EvaluateParams)
+        outcome = frame[target].to_numpy(dtype=float)
+        found = scores(outcome, predicted, float(constant), params)
+        table.add_row(
+            str(model),
+            str(found["rows"]),
+            str(found["events"]),
+            *(
+                "{value:.4f} [{low:.4f}, {high:.4f}]".format(**found[k])
+                for k in ("auc", "log_loss")
+            ),
+            f"{found['constant_log_loss']:.4f}",
+        )
+    return table
+
+
+def main(
+    portfolio: Annotated[str, typer.Argument(help="The portfolio that is served.")],
+    url: Annotated[str, typer.Option(help="The running service.")] = "http://127.0.0.1:3000",
+    applicants: Annotated[int, typer.Option(min=1)] = 1000,
+    concurrency: Annotated[int, typer.Option(min=1, max=512)] = 16,
+) -> None:
+    """Ask about held-out applicants and check every answer."""
+    declared, paths = load_portfolio(portfolio), Paths(portfolio)
+    quotes = read_table(paths.processed / "holdout" / "quotes.parquet")
+    chosen = quotes.sample(min(applicants, len(quotes)), random_state=1)
+    asked = applications(declared, chosen)
+    start = time.perf_counter()
+    answers = asyncio.run(ask(url, asked, concurrency))
+    seconds = time.perf_counter() - start
+    risk = load_artefact(paths.model(Capability.RISK), Capability.RISK, declared).response
+    market = Market(portfolio=declared, policy=load_policy(declared), risk=risk, acceptance=risk)
+    offered, failures = 0, []
+    for applicant, answer in zip(asked, answers, strict=True):
+        if isinstance(answer, httpx.TransportError) or answer.status_code != httpx.codes.OK:
+            failures.append(f"not answered: {answer!r}")
+            continue
+        content = answer.json()
+        offered += bool(content["offers"])
+        if not content["offers"] and not content["reasons"]:
+            failures.append(f"decline without a reason: {content['decision_id']}")
+        for offer in content["offers"]:
+            broken = outside_policy(offer, applicant, market)
+            failures += [f"{content['decision_id']}: outside policy: {', '.join(broken)}"] * bool(
+                broken
+            )
+    out.print(
+        f"{portfolio}: {len(answers)} held-out applicants at concurrency {concurrency} in "
+        f"{seconds:.1f} s ({len(answers) / seconds:.0f}/s): {offered} with offers "
+        f"({100 * offered / len(answers):.1f} %), {len(failures)} failures"
+    )
+    out.print(model_scores(declared, paths, chosen))
+    for failure in failures[:10]:
+        out.print(failure)
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    typer.run(main)
