@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.offers import Application, Offer
-from finntelligence.optimiser import PRICE_OUT_OF_RANGE, Market, optimum
+from finntelligence.optimiser import PRICE_RANGE, Market, optimum
 from finntelligence.policy import RULES
 
 __all__ = ["Decision", "Reason", "decide"]
@@ -63,6 +63,6 @@ def decide(
 
 
 def _reasons(broken: Mapping[str, int]) -> tuple[Reason, ...]:
-    texts = {rule.code: rule.reason for rule in RULES} | {PRICE_OUT_OF_RANGE: _PRICE_RANGE_REASON}
+    texts = {rule.code: rule.reason for rule in RULES} | {PRICE_RANGE: _PRICE_RANGE_REASON}
     ranked = sorted(broken, key=lambda code: -broken[code])
     return tuple(Reason(code, texts[code]) for code in ranked[:MOST_REASONS])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from finntelligence.cashflow import capped_payment
 from finntelligence.declaration import Section, content_digest, merged
@@ -117,16 +117,17 @@ class Policy:
         count = int(np.floor((self.maximum_rate - self.minimum_rate) / self.tick + 1e-9)) + 1
         return np.round(self.minimum_rate + np.arange(count) * self.tick, TICK_DIGITS)
 
-    def principals(self, requested: float) -> tuple[float, ...]:
-        """Return the amounts that may be offered on a request, smallest first."""
-        steps = (
-            max(1, round(requested * ratio / self.principal_step)) * self.principal_step
-            for ratio in self.principal_ratios
-        )
-        bounded = {
-            round(min(max(p, self.minimum_principal), self.maximum_principal), 2) for p in steps
-        }
-        return tuple(sorted(bounded))
+    def principals(self, requested: ArrayLike) -> Array:
+        """Return the amounts that may be offered on requests, shape (..., ratios), rising.
+
+        Amounts that two ratios round to stand once; the place of the other holds NaN.
+        """
+        asked = np.asarray(requested, dtype=float)[..., None] * np.array(self.principal_ratios)
+        steps = np.maximum(np.round(asked / self.principal_step), 1) * self.principal_step
+        bounded = np.round(np.clip(steps, self.minimum_principal, self.maximum_principal), 2)
+        rising = np.sort(bounded, axis=-1)
+        rising[..., 1:][np.diff(rising, axis=-1) == 0] = np.nan
+        return rising
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,69 +148,100 @@ class Candidates:
         return self.p_accept * self.value.npv
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One requirement: `permits` tells for each candidate whether it is met."""
+    """One requirement on an offer, with a stable code and a plain reason.
+
+    A rule about affordability or cost has a `payment_cap`: the largest monthly payment it permits,
+    so that the optimiser can turn it into a last tick. The others judge valued candidates.
+    """
 
     code: str
     reason: str
-    permits: Callable[[Candidates, Policy], Mask]
+    payment_cap: Callable[[OfferTerms, Array, Policy], Array] | None = None
+    judge: Callable[[Candidates, Policy], Mask] | None = None
+
+    def permits(self, candidates: Candidates, policy: Policy) -> Mask:
+        """Whether each candidate meets the requirement."""
+        if self.payment_cap is not None:
+            cap = self.payment_cap(candidates.terms, candidates.debt_share, policy)
+            return np.asarray(candidates.terms.payment <= cap)
+        assert self.judge is not None, "a rule caps the payment or judges"
+        return self.judge(candidates, policy)
 
 
-def _within_cap(share: Array, cap: float | None, missing: str) -> Mask:
-    if cap is None:
-        return np.ones(share.shape, dtype=bool)
-    if missing == "skip":
-        return (share <= cap) | np.isnan(share)
-    return share <= cap
-
-
-def _payment_share(c: Candidates) -> Array:
-    income = np.where(c.terms.monthly_income > 0, c.terms.monthly_income, 1e-300)
-    return np.where(np.isnan(c.terms.monthly_income), np.nan, c.terms.payment / income)
-
-
-def _apr(c: Candidates, policy: Policy) -> Mask:
+def _apr_cap(terms: OfferTerms, _: Array, policy: Policy) -> Array:
+    financed = terms.principal * (1 - policy.economics.origination_fee)
     if policy.apr_cap is None:
-        return np.ones(c.p_accept.shape, dtype=bool)
-    financed = c.terms.principal * (1 - policy.economics.origination_fee)
-    limit = capped_payment(financed, policy.apr_cap, c.terms.term_months)
-    return np.asarray(c.terms.payment <= limit)
+        return np.full(np.shape(financed), np.inf)
+    return capped_payment(financed, policy.apr_cap, terms.term_months)
 
 
-def _pti(c: Candidates, policy: Policy) -> Mask:
-    return _within_cap(_payment_share(c), policy.pti_cap, policy.if_missing.get("pti", "decline"))
+def _income_share(terms: OfferTerms, share: Array, missing: str) -> Array:
+    """Return the payment that takes `share` of income; without a known income none, or any."""
+    payment = np.where(terms.monthly_income > 0, share * terms.monthly_income, 0.0)
+    unknown = np.inf if missing == "skip" else 0.0
+    return np.where(np.isnan(terms.monthly_income), unknown, payment)
 
 
-def _dti(c: Candidates, policy: Policy) -> Mask:
-    total = _payment_share(c) + c.debt_share
-    return _within_cap(total, policy.dti_cap, policy.if_missing.get("dti", "decline"))
+def _pti_cap(terms: OfferTerms, _: Array, policy: Policy) -> Array:
+    if policy.pti_cap is None:
+        return np.full(np.shape(terms.principal), np.inf)
+    share = np.full(np.shape(terms.principal), policy.pti_cap)
+    return _income_share(terms, share, policy.if_missing.get("pti", "decline"))
 
 
-def _pd(c: Candidates, policy: Policy) -> Mask:
+def _dti_cap(terms: OfferTerms, debt_share: Array, policy: Policy) -> Array:
+    if policy.dti_cap is None:
+        return np.full(np.shape(terms.principal), np.inf)
+    share = np.maximum(policy.dti_cap - debt_share, 0) + np.zeros(np.shape(terms.principal))
+    return _income_share(terms, share, policy.if_missing.get("dti", "decline"))
+
+
+def _within_pd_cutoff(c: Candidates, policy: Policy) -> Mask:
     return np.asarray(c.pd_lifetime <= (1.0 if policy.pd_cutoff is None else policy.pd_cutoff))
 
 
-def _raroc(c: Candidates, policy: Policy) -> Mask:
+def _reaches_raroc(c: Candidates, policy: Policy) -> Mask:
     floor = -np.inf if policy.minimum_raroc is None else policy.minimum_raroc
     return np.asarray(c.value.raroc >= floor)
 
 
 RULES: tuple[Rule, ...] = (
     Rule(
-        "NO_EVIDENCE",
-        "Customers' answers to this amount or term were never observed",
-        lambda c, _: ~c.guessed,
+        code="NO_EVIDENCE",
+        reason="Customers' answers to this amount or term were never observed",
+        judge=lambda c, _: ~c.guessed,
     ),
-    Rule("APR_CAP", "The cost of credit would exceed the lawful or policy maximum", _apr),
-    Rule("PTI", "Income is too low for the monthly payment", _pti),
-    Rule("DTI", "Income is too low for the resulting debt payments", _dti),
-    Rule("PD_CUTOFF", "The estimated probability of default is above the lender's limit", _pd),
-    Rule("RAROC", "The expected credit loss is too high for the capital the loan needs", _raroc),
     Rule(
-        "EXPECTED_LOSS",
-        "The expected credit loss and cost of the loan exceed what its price may bring in",
-        lambda c, _: np.asarray(c.value.npv > 0),
+        code="APR_CAP",
+        reason="The cost of credit would exceed the lawful or policy maximum",
+        payment_cap=_apr_cap,
+    ),
+    Rule(
+        code="PTI",
+        reason="Income is too low for the monthly payment",
+        payment_cap=_pti_cap,
+    ),
+    Rule(
+        code="DTI",
+        reason="Income is too low for the resulting debt payments",
+        payment_cap=_dti_cap,
+    ),
+    Rule(
+        code="PD_CUTOFF",
+        reason="The estimated probability of default is above the lender's limit",
+        judge=_within_pd_cutoff,
+    ),
+    Rule(
+        code="RAROC",
+        reason="The expected credit loss is too high for the capital the loan needs",
+        judge=_reaches_raroc,
+    ),
+    Rule(
+        code="EXPECTED_LOSS",
+        reason="The expected credit loss and cost of the loan exceed what its price may bring in",
+        judge=lambda c, _: np.asarray(c.value.npv > 0),
     ),
 )
 

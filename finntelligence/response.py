@@ -20,11 +20,13 @@ from finntelligence.offers import OfferTerms
 from finntelligence.portfolio import Capability, Portfolio, Price
 
 __all__ = [
+    "ALONG_PRICE",
     "FORMAT",
     "PHI",
     "SPEC_ATTRIBUTE",
     "BasisColumn",
     "Head",
+    "PriceLine",
     "PriceResponse",
     "basis",
     "unsupported",
@@ -109,6 +111,20 @@ class Head:
     tree: bool = False
     scale: float = 1.0
     supported: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceLine:
+    """A logit along the price of one offer: `constant` + the slopes times the phi they name."""
+
+    constant: Array
+    gap: Array
+    gap_hinge: Array
+    pti: Array
+
+
+ALONG_PRICE = ("gap", "gap_hinge", "pti")
+"""The phi that move with the price of an offer; all others are constant along it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +214,20 @@ class PriceResponse:
         for k, head in enumerate(self.heads):
             logit = logit + coefficients[..., k] * PHI[head.phi](terms, self)
         return np.asarray(1 / (1 + np.exp(-logit)))
+
+    def along_price(self, coefficients: Array, terms: OfferTerms) -> "PriceLine":
+        """Return the logit as a function of the price alone, everything else as in `terms`.
+
+        `coefficients` (..., heads) broadcast with the terms; rates and payments do not matter.
+        """
+        constant = np.zeros(np.shape(terms.principal))
+        slopes = dict.fromkeys(ALONG_PRICE, np.zeros_like(constant))
+        for k, head in enumerate(self.heads):
+            if head.phi in ALONG_PRICE:
+                slopes[head.phi] = slopes[head.phi] + coefficients[..., k]
+            else:
+                constant = constant + coefficients[..., k] * PHI[head.phi](terms, self)
+        return PriceLine(constant=constant, **slopes)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the artefact's JSON content; the inverse of `from_mapping`."""

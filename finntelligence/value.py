@@ -12,7 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from finntelligence.cashflow import MONTHS, monthly_payment
 
-__all__ = ["PD_CEILING", "PD_FLOOR", "Economics", "LoanValue", "default_hazard", "loan_value"]
+__all__ = [
+    "PD_CEILING",
+    "PD_FLOOR",
+    "Economics",
+    "LoanValue",
+    "default_hazard",
+    "hazard_table",
+    "loan_value",
+]
 
 Array = NDArray[np.float64]
 
@@ -94,15 +102,35 @@ def default_hazard(pd: ArrayLike, horizon_months: ArrayLike, monthly_prepayment:
     survive = 1 - monthly_prepayment
     h = -np.expm1(np.log1p(-target) / n)
     for _ in range(_NEWTON_STEPS):
-        q = (1 - h) * survive
-        factor = _geometric_sum(q, n)
-        # d factor / dq, with 1 - q > 0 as soon as h > 0
-        slope = (factor - n * q ** (n - 1)) / (1 - q)
-        step = (h * factor - target) / (factor - h * survive * slope)
+        pd_now, pd_slope = _pd_of_hazard(h, n, survive)
+        step = (pd_now - target) / pd_slope
         h = h - step
         if np.all(np.abs(step) < _STEP_TOLERANCE):
             break
     return np.asarray(h)
+
+
+def hazard_table(logit: Array, horizon_months: float, monthly_prepayment: float) -> Array:
+    """Return hazard and d hazard / d logit at rising values of logit(pd), shape (nodes, 2).
+
+    >>> import math
+    >>> node = np.array([math.log(0.12 / 0.88)])
+    >>> hazard_table(node, 36, monthly_prepayment=1 - 0.85 ** (1 / 12)).round(6).tolist()
+    [[0.004492, 0.004251]]
+    """
+    pd = 1 / (1 + np.exp(-logit))
+    h = default_hazard(pd, horizon_months, monthly_prepayment)
+    _, slope = _pd_of_hazard(h, np.full_like(h, horizon_months), 1 - monthly_prepayment)
+    return np.stack([h, pd * (1 - pd) / slope], axis=-1)
+
+
+def _pd_of_hazard(h: Array, n: Array, survive: float) -> tuple[Array, Array]:
+    """Return pd = h * (1 - q ** n) / (1 - q), q = (1 - h) * survive, and its slope in `h`."""
+    q = (1 - h) * survive
+    factor = _geometric_sum(q, n)
+    # d factor / dq, with 1 - q > 0 as soon as h > 0
+    slope = (factor - n * q ** (n - 1)) / (1 - q)
+    return h * factor, factor - h * survive * slope
 
 
 def loan_value(

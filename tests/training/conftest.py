@@ -1,13 +1,27 @@
-"""A small Stata file with the columns of Karlan and Zinman's, made here."""
+"""A small Stata file with the columns of Karlan and Zinman's, and a small trained book."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
-from training.tables import load_portfolio
+from finntelligence.portfolio import Capability
+from training.price_response import FitParams
+from training.simulate import simulate
+from training.stages import Paths
+from training.tables import load_portfolio, write_table
+
+ROOT = Path(__file__).parents[2]
+THIRD_PARTY_WARNINGS = (
+    "ignore:The ``noload`` loader strategy is deprecated",  # MLflow's use of SQLAlchemy
+    "ignore:Operation with range is deprecated",  # MLflow's use of pandas
+    "ignore:.*Any type hint is inferred as AnyType",  # MLflow's own type hints
+    "ignore:GitWildMatchPattern:DeprecationWarning",  # BentoML's use of pathspec
+)
 
 STANDARD = {"LOW": 7.75, "MEDIUM": 9.75, "HIGH": 11.75}
 
@@ -82,4 +96,78 @@ def dta(tmp_path, offers):
 
 @pytest.fixture(scope="session")
 def kz():
-    return load_portfolio("kz2008", Path(__file__).parents[2])
+    return load_portfolio("kz2008", ROOT)
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    return load_portfolio("simulated", ROOT)
+
+
+@pytest.fixture(scope="session")
+def fit_params():
+    """The project's own, but for the number of events that lets the slope vary."""
+    return FitParams(
+        ridge=1, slope_ridge=300, minimum_events=1_000, drift_limit=0.25, hinge_z=-3, seed=7
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A project whose small simulated book went through every stage up to `evaluate`, once."""
+    # MLflow takes seconds to import, and the tests of the data need none of it
+    from training import evaluate, prepare, tracking
+    from training.train import train
+
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copytree(ROOT / "portfolios", root / "portfolios")
+    shutil.copy(ROOT / "policy.yaml", root)
+    shutil.copytree(ROOT / "data", root / "data", ignore=lambda *_: {"interim", "processed", "raw"})
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["evaluate"] |= {"bootstrap": 40, "decisions": 20}
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    book = simulate("W1", quotes=8_000, seed=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'empty.db'}")
+        tracking.client().search_experiments()
+        shutil.copy("empty.db", "mlflow.db")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        for name in ("quotes", "loans"):
+            write_table(getattr(book, name), Paths("simulated").interim / f"{name}.parquet")
+        prepare.main("simulated")
+        for model in sorted(Capability):
+            train(model, "simulated")
+        evaluate.main("simulated")
+    return root
+
+
+@pytest.fixture
+def project(trained, tmp_path, monkeypatch):
+    """A copy of `trained` to work in, with its own tracking server and its own model store."""
+    from bentoml._internal.configuration.containers import BentoMLContainer
+    from bentoml._internal.models import ModelStore
+
+    root, store = tmp_path / "project", tmp_path / "models"
+    shutil.copytree(trained, root)
+    store.mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+    BentoMLContainer.model_store.set(ModelStore(str(store)))
+    yield root
+    BentoMLContainer.model_store.reset()
+
+
+@pytest.fixture
+def empty_server(project, monkeypatch):
+    """Another machine's tracking server, which has never seen a run."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'empty.db'}")
+
+
+def pytest_collection_modifyitems(items):
+    """Exempt by name what MLflow and BentoML do under the hood, where these tests use them."""
+    for item in items:
+        here = item.path.is_relative_to(Path(__file__).parent)
+        if here and {"trained", "project"} & set(getattr(item, "fixturenames", ())):
+            for warning in THIRD_PARTY_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))

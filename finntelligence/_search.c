@@ -1,0 +1,290 @@
+/* The optimiser's inner loop: for every cell the tick of highest expected profit.
+ *
+ * The same search as finntelligence.search.best_ticks_numpy, compiled. Depth-first branch and bound
+ * with a proven upper bound on an interval [i, j] of ticks. Along the price p_accept falls, and the
+ * hazard h and every present value at fixed h rise; payments and prepayments fall in h, recoveries
+ * rise in h. So on [i, j]
+ *
+ *   profit <= p_accept(i) * ( inflow(rate j, hazard i) + recovery(rate j, hazard j)
+ *                             - outflow(rate i, hazard j) )
+ *
+ * wherever the bracket is positive. Value is that of finntelligence.value; the hazard comes from a
+ * cubic Hermite table over logit(pd) instead of Newton's method (tests hold both together).
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <math.h>
+
+#define PTI_SHARE_CAP 0.5
+#define PRICE_UNIT 0.01
+#define MAX_STACK 64
+#define LEAF 8
+
+/* columns of the cells array */
+enum { LOW, HIGH, ROW, PRINCIPAL, BENCHMARK, A_CONST, A_GAP, A_HINGE,
+       R_CONST, R_GAP, R_PTI, PTI_SCALE, R_LIMIT, FACTOR_CAP, CELL_COLUMNS };
+/* columns of the result array */
+enum { TICK, LAST, P_ACCEPT, R_LOGIT, NPV, PROFIT, BELOW, ABOVE, RESULT_COLUMNS };
+/* entries of the economics array */
+enum { DISCOUNT, SMM, FEE, ACQUISITION, SERVICING, BALANCE_COST, RECOVERY, SHADOW,
+       FUNDS, RAROC_FLOOR, CAPITAL, CAPITAL_COST, ECONOMICS };
+
+typedef struct {
+    const double *ticks, *factor, *decay, *monthly;   /* (T), (rows, T) three times */
+    const double *terms;                              /* (rows) */
+    const double *table;                              /* (rows, nodes, 2): hazard and its slope */
+    Py_ssize_t n_ticks, nodes;
+    double z_low, z_step;
+    const double *e;
+} Grid;
+
+typedef struct {
+    double p_accept, logit, h, x, xn, npv, profit, recovery, alive;
+} Point;
+
+static double power(double base, int n) {
+    double result = 1.0;
+    while (n) {
+        if (n & 1) result *= base;
+        base *= base;
+        n >>= 1;
+    }
+    return result;
+}
+
+/* sum of z^(t-1), t = 1..n, from z and z^n */
+static double geometric(double z, double zn, double n) {
+    double gap = z - 1.0;
+    if (fabs(gap) > 1e-5) return (zn - 1.0) / gap;
+    return n * (1.0 + gap * (n - 1.0) / 2.0 * (1.0 + gap * (n - 2.0) / 3.0 * (1.0 + gap * (n - 3.0) / 4.0)));
+}
+
+static double hazard(const Grid *g, Py_ssize_t row, double logit) {
+    double place = (logit - g->z_low) / g->z_step;
+    double last = (double)(g->nodes - 1);
+    if (place < 0) place = 0;
+    if (place > last) place = last;
+    Py_ssize_t k = (Py_ssize_t)place;
+    if (k > g->nodes - 2) k = g->nodes - 2;
+    double t = place - (double)k;
+    const double *p = g->table + (row * g->nodes + k) * 2;
+    double d0 = p[1] * g->z_step, d1 = p[3] * g->z_step, rise = p[2] - p[0];
+    double c = d0 + d1 - 2.0 * rise, b = rise - d0 - c;
+    return p[0] + t * (d0 + t * (b + t * c));
+}
+
+/* discounted, survival-weighted balances before and after payments, per unit lent */
+static void balances(double u, double factor, double decay, double x, double xn, double alive,
+                     int n, double *before, double *after) {
+    if (u == 0.0) {
+        double gap = 1.0 - x, ramp;
+        if (fabs(gap) < 1e-12) ramp = n * (n - 1.0) / 2.0;
+        else ramp = (x - n * xn + (n - 1.0) * xn * x) / (gap * gap);
+        *before = alive - ramp / n;
+        *after = alive - (ramp + alive) / n;
+        return;
+    }
+    double y = x * (1.0 + u);
+    double growing = geometric(y, power(y, n), n);
+    double per = factor / u;
+    *before = per * (alive - decay * growing);
+    *after = per * (alive - decay * (1.0 + u) * growing);
+}
+
+static double risk_logit(const Grid *g, const double *cell, Py_ssize_t tick) {
+    double gap = (g->ticks[tick] - cell[BENCHMARK]) / PRICE_UNIT;
+    double share = cell[PTI_SCALE] * g->factor[(Py_ssize_t)cell[ROW] * g->n_ticks + tick];
+    if (share > PTI_SHARE_CAP) share = PTI_SHARE_CAP;
+    return cell[R_CONST] + cell[R_GAP] * gap + cell[R_PTI] * 10.0 * share;
+}
+
+static int within_limits(const Grid *g, const double *cell, Py_ssize_t tick) {
+    return g->factor[(Py_ssize_t)cell[ROW] * g->n_ticks + tick] <= cell[FACTOR_CAP] &&
+           risk_logit(g, cell, tick) <= cell[R_LIMIT];
+}
+
+/* the last tick within the payment's and the risk's limits, low - 1 if none: both rise in the price */
+static Py_ssize_t last_within_limits(const Grid *g, const double *cell) {
+    Py_ssize_t low = (Py_ssize_t)cell[LOW], high = (Py_ssize_t)cell[HIGH];
+    if (high < low || within_limits(g, cell, high)) return high;
+    Py_ssize_t inside = low - 1;
+    while (high - inside > 1) {
+        Py_ssize_t mid = inside + (high - inside) / 2;
+        if (within_limits(g, cell, mid)) inside = mid;
+        else high = mid;
+    }
+    return inside;
+}
+
+static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
+    const double *e = g->e;
+    Py_ssize_t row = (Py_ssize_t)cell[ROW], at = row * g->n_ticks + tick;
+    int n = (int)g->terms[row];
+    double gap = (g->ticks[tick] - cell[BENCHMARK]) / PRICE_UNIT;
+    Point p;
+    double la = cell[A_CONST] + cell[A_GAP] * gap + (gap > 0 ? cell[A_HINGE] * gap : 0.0);
+    p.p_accept = 1.0 / (1.0 + exp(-la));
+    p.logit = risk_logit(g, cell, tick);
+    p.h = hazard(g, row, p.logit);
+    p.x = (1.0 - p.h) * (1.0 - e[SMM]) * e[DISCOUNT];
+    p.xn = power(p.x, n);
+    p.alive = geometric(p.x, p.xn, n);
+    double before, after;
+    balances(g->monthly[at], g->factor[at], g->decay[at], p.x, p.xn, p.alive, n, &before, &after);
+    double lent = cell[PRINCIPAL];
+    double inflow = e[DISCOUNT] * (1.0 - p.h) * (g->factor[at] * p.alive + e[SMM] * after);
+    p.recovery = e[RECOVERY] * p.h * before;
+    double per_unit = e[FEE] - 1.0 - e[SHADOW] + inflow + p.recovery - e[BALANCE_COST] * before;
+    p.npv = lent * per_unit - e[ACQUISITION] - e[SERVICING] * p.alive;
+    int refused = p.npv <= 0;
+    if (!refused && e[RAROC_FLOOR] > -1e300) {
+        double capital = e[CAPITAL] * before * lent;
+        double funded = p.npv + e[SHADOW] * lent + e[CAPITAL_COST] * before * lent;
+        refused = capital > 0 && e[FUNDS] + 12.0 * funded / capital < e[RAROC_FLOOR];
+    }
+    p.profit = refused ? -1.0 : p.p_accept * p.npv;
+    return p;
+}
+
+static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const Point *pi,
+                          Py_ssize_t j, const Point *pj) {
+    const double *e = g->e;
+    Py_ssize_t base = (Py_ssize_t)cell[ROW] * g->n_ticks;
+    int n = (int)g->terms[(Py_ssize_t)cell[ROW]];
+    double before, after, cost_before, unused;
+    balances(g->monthly[base + j], g->factor[base + j], g->decay[base + j], pi->x, pi->xn,
+             pi->alive, n, &before, &after);
+    double inflow = e[DISCOUNT] * (1.0 - pi->h) * (g->factor[base + j] * pi->alive + e[SMM] * after);
+    if (e[BALANCE_COST] >= 0)
+        balances(g->monthly[base + i], g->factor[base + i], g->decay[base + i], pj->x, pj->xn,
+                 pj->alive, n, &cost_before, &unused);
+    else  /* a hurdle below the cost of funds makes capital an income */
+        cost_before = before;
+    double per_unit = e[FEE] - 1.0 - e[SHADOW] + inflow + pj->recovery - e[BALANCE_COST] * cost_before;
+    double npv = cell[PRINCIPAL] * per_unit - e[ACQUISITION] - e[SERVICING] * pj->alive;
+    return npv > 0 ? pi->p_accept * npv : -1.0;
+}
+
+typedef struct { Py_ssize_t i, j; Point a, b; double bound; } Interval;
+
+static void take(Py_ssize_t tick, const Point *p, Py_ssize_t *best, Point *best_point) {
+    if (p->profit > 0 &&
+        (*best < 0 || p->profit > best_point->profit ||
+         (p->profit == best_point->profit && tick < *best))) {
+        *best = tick;
+        *best_point = *p;
+    }
+}
+
+static Py_ssize_t search_cell(const Grid *g, const double *cell, Py_ssize_t high,
+                              Point *best_point) {
+    Py_ssize_t low = (Py_ssize_t)cell[LOW], best = -1;
+    if (high < low) return -1;
+    Interval stack[MAX_STACK];
+    int depth = 0;
+    Interval whole = {low, high, evaluate(g, cell, low), evaluate(g, cell, high), INFINITY};
+    take(low, &whole.a, &best, best_point);
+    take(high, &whole.b, &best, best_point);
+    stack[depth++] = whole;
+    while (depth) {
+        Interval now = stack[--depth];
+        if (now.bound <= 0 || (best >= 0 && now.bound < best_point->profit)) continue;
+        if (now.j - now.i <= LEAF) {  /* cheaper to value than to bound */
+            for (Py_ssize_t tick = now.i + 1; tick < now.j; tick++) {
+                Point p = evaluate(g, cell, tick);
+                take(tick, &p, &best, best_point);
+            }
+            continue;
+        }
+        Py_ssize_t mid = (now.i + now.j) / 2;
+        Point m = evaluate(g, cell, mid);
+        take(mid, &m, &best, best_point);
+        Interval left = {now.i, mid, now.a, m, 0}, right = {mid, now.j, m, now.b, 0};
+        left.bound = upper_bound(g, cell, now.i, &now.a, mid, &m);
+        right.bound = upper_bound(g, cell, mid, &m, now.j, &now.b);
+        /* the more promising half is searched first: it sets the mark for the other */
+        if (left.bound > right.bound) { stack[depth++] = right; stack[depth++] = left; }
+        else { stack[depth++] = left; stack[depth++] = right; }
+    }
+    return best;
+}
+
+static int doubles(PyObject *object, Py_buffer *view, const char *name, Py_ssize_t least) {
+    if (PyObject_GetBuffer(object, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) return 0;
+    if (view->itemsize != sizeof(double) || view->format == NULL || view->format[0] != 'd' ||
+        view->len < least * (Py_ssize_t)sizeof(double)) {
+        PyErr_Format(PyExc_ValueError, "%s must hold at least %zd contiguous float64", name, least);
+        PyBuffer_Release(view);
+        return 0;
+    }
+    return 1;
+}
+
+PyDoc_STRVAR(best_ticks_doc,
+"best_ticks(cells, result, ticks, factor, decay, monthly, terms, table, economics, z_low, z_step)\n\n"
+"Fill `result` (cells, 8) for `cells` (cells, 14); see finntelligence.search.");
+
+static PyObject *best_ticks(PyObject *self, PyObject *args) {
+    PyObject *o[9];
+    Grid g;
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOdd", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
+                          &o[7], &o[8], &g.z_low, &g.z_step))
+        return NULL;
+    static const char *names[9] = {"cells", "result", "ticks", "factor", "decay", "monthly",
+                                   "terms", "table", "economics"};
+    Py_buffer v[9];
+    int held = 0;
+    PyObject *answer = NULL;
+    for (; held < 9; held++)
+        if (!doubles(o[held], &v[held], names[held], held == 8 ? ECONOMICS : 0)) goto done;
+    Py_ssize_t count = v[0].len / (Py_ssize_t)sizeof(double) / CELL_COLUMNS;
+    Py_ssize_t rows = v[6].len / (Py_ssize_t)sizeof(double);
+    g.n_ticks = v[2].len / (Py_ssize_t)sizeof(double);
+    g.nodes = rows ? v[7].len / (Py_ssize_t)sizeof(double) / 2 / rows : 0;
+    Py_ssize_t needed = rows * g.n_ticks * (Py_ssize_t)sizeof(double);
+    if (v[1].readonly || v[1].len < count * RESULT_COLUMNS * (Py_ssize_t)sizeof(double) ||
+        v[3].len < needed || v[4].len < needed || v[5].len < needed || g.nodes < 2) {
+        PyErr_SetString(PyExc_ValueError, "arrays do not fit each other");
+        goto done;
+    }
+    g.ticks = v[2].buf; g.factor = v[3].buf; g.decay = v[4].buf; g.monthly = v[5].buf;
+    g.terms = v[6].buf; g.table = v[7].buf; g.e = v[8].buf;
+    const double *cells = v[0].buf;
+    double *result = v[1].buf;
+    for (Py_ssize_t c = 0; c < count; c++) {
+        const double *cell = cells + c * CELL_COLUMNS;
+        if (!(cell[ROW] >= 0 && cell[ROW] < rows) ||
+            (cell[HIGH] >= cell[LOW] && !(cell[LOW] >= 0 && cell[HIGH] < g.n_ticks))) {
+            PyErr_Format(PyExc_ValueError, "cell %zd is outside the grid", c);
+            goto done;
+        }
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t c = 0; c < count; c++) {
+        const double *cell = cells + c * CELL_COLUMNS;
+        double *out = result + c * RESULT_COLUMNS;
+        Point p = {0};
+        Py_ssize_t last = last_within_limits(&g, cell);
+        Py_ssize_t tick = search_cell(&g, cell, last, &p);
+        out[TICK] = (double)tick;
+        out[LAST] = (double)last;
+        if (tick < 0) continue;
+        out[P_ACCEPT] = p.p_accept; out[R_LOGIT] = p.logit; out[NPV] = p.npv; out[PROFIT] = p.profit;
+        Point below = tick > 0 ? evaluate(&g, cell, tick - 1) : p;
+        Point above = tick + 1 < g.n_ticks ? evaluate(&g, cell, tick + 1) : p;
+        out[BELOW] = below.p_accept * below.npv;
+        out[ABOVE] = above.p_accept * above.npv;
+    }
+    Py_END_ALLOW_THREADS
+    answer = Py_NewRef(Py_None);
+done:
+    while (held--) PyBuffer_Release(&v[held]);
+    return answer;
+}
+
+static PyMethodDef methods[] = {
+    {"best_ticks", best_ticks, METH_VARARGS, best_ticks_doc}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_search", "The optimiser's inner loop, compiled.", -1, methods,
+    NULL, NULL, NULL, NULL};
+PyMODINIT_FUNC PyInit__search(void) { return PyModule_Create(&module); }

@@ -1,0 +1,198 @@
+"""A fresh copy of the project in which the simulated book has been published once.
+
+Test modules of several folders share the one copy: `pytest_plugins = ["tests.e2e.project"]`.
+PYTEST_DONT_REWRITE: nothing here asserts, and the modules import it before pytest does.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LOOPBACK = "127.0.0.1"
+READY_WITHIN_S = 90
+STOP_WITHIN_S = 30
+# small enough to be quick, large enough for both models to beat a constant
+SMALL = {"simulate": {"quotes": 20_000}, "evaluate": {"bootstrap": 5, "decisions": 10}}
+# what each answer then says, so that a test can tell whose code answered
+VERSION = "0.0.0.copy"
+SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\n"
+# what a developer's shell may say that would reach the copy
+FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "PROMETHEUS_", "PYTHON")
+FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server process of ours that is ready."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def output(self) -> str:
+        """Return what it has printed so far."""
+        return self.log.read_text(encoding="utf-8")
+
+    def printed(self, text: str, within: float = 10) -> str:
+        """Return what it has printed as soon as `text` is in it."""
+        deadline = time.monotonic() + within
+        while text not in self.output():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{text!r} is not in: {self.output()}")
+            time.sleep(0.05)
+        return self.output()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The copy, and the environment in which its own code, store and registry are used."""
+
+    root: Path
+    environment: Mapping[str, str]
+
+    def run(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        given: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments to its end; `given` is what it reads."""
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=cwd or self.root,
+            env=environment or self.environment,
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=240,
+            check=False,
+        )
+
+    @contextmanager
+    def server(
+        self,
+        *words: str,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Server]:
+        """Run a server on a free port while the context lasts; it is ready on entry."""
+        port = free_port()
+        log = self.root.parent / f"server-{port}.log"
+        with log.open("wb") as stream:
+            process = subprocess.Popen(
+                [sys.executable, *words, "--port", str(port)],
+                cwd=cwd or self.root,
+                env=environment or self.environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        server = Server(process, f"http://{LOOPBACK}:{port}", log)
+        try:
+            _wait_until_ready(server)
+            yield server
+        finally:
+            _stop(process)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    with httpx.Client(timeout=5) as client:
+        while time.monotonic() < deadline and server.process.poll() is None:
+            try:
+                if client.get(f"{server.url}/readyz").is_success:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+    raise RuntimeError(f"the server did not get ready:\n{server.output()}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def _copied(target: Path) -> None:
+    """Copy what git tracks or would track, and make it a repository of one commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    params = yaml.safe_load((target / "params.yaml").read_text(encoding="utf-8"))
+    for section, changes in SMALL.items():
+        params[section] |= changes
+    (target / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (target / "data" / "portfolios.yaml").write_text(SIMULATED_ONLY)
+    (target / "finntelligence" / "__init__.py").write_text(
+        f'"""A copy."""\n__version__ = "{VERSION}"\n'
+    )
+    who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
+    for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "-m", "copy"]):
+        subprocess.run(["git", *words], cwd=target, check=True)
+
+
+def _environment(base: Path, root: Path) -> dict[str, str]:
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN) and name not in FOREIGN_NAMES
+    }
+    folders = {
+        "HOME": base / "home",
+        "BENTOML_HOME": base / "bentoml",
+        "DVC_SITE_CACHE_DIR": base / "dvc",
+        "PYTHONPATH": root,
+    }
+    if sys.dont_write_bytecode:  # each process would compile every import again
+        folders["PYTHONPYCACHEPREFIX"] = base.parents[1] / "pycache"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{ours.get('PATH', '')}"
+    named = {name: str(folder) for name, folder in folders.items()}
+    return {**ours, **named, "PATH": path, "BENTOML_DO_NOT_TRACK": "True"}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The copy, published."""
+    base = tmp_path_factory.mktemp("copy")
+    root = base / "project"
+    (base / "home").mkdir()
+    _copied(root)
+    made = Project(root, _environment(base, root))
+    done = made.run("-m", "dvc", "repro", "publish@simulated")
+    if done.returncode:
+        raise RuntimeError(f"the pipeline failed:\n{done.stdout}\n{done.stderr}")
+    return made

@@ -1,0 +1,133 @@
+import asyncio
+import logging
+
+import numpy as np
+import pytest
+
+from finntelligence.decision import decide
+from finntelligence.errors import ModelUnavailableError
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.offers import application
+from serving.handler import handle, in_process, log_decision
+
+
+@pytest.fixture
+def applicant(portfolio, example):
+    return application(portfolio, **example)
+
+
+async def unavailable(rows):
+    raise ModelUnavailableError("the model does not answer")
+
+
+def test_the_handler_decides_as_the_core_does(applicant, engine, market):
+    row = design_matrix(market.portfolio, application_columns(applicant))
+    risk, acceptance = market.risk.coefficients(row), market.acceptance.coefficients(row)
+    expected = decide(applicant, market, risk[0], acceptance[0], engine.versions)
+    answer = asyncio.run(handle(applicant, engine))
+    assert answer.decision == expected
+    assert answer.decision.offers
+
+
+def test_exactly_the_answer_given_is_recorded_once(applicant, engine, record):
+    answer = asyncio.run(handle(applicant, engine))
+    assert record.answers == [answer]
+
+
+def test_each_decision_has_an_id_of_its_own(applicant, engine):
+    answers = [asyncio.run(handle(applicant, engine)) for _ in range(50)]
+    assert len({answer.decision_id for answer in answers}) == 50
+    assert len({answer.decision.offers for answer in answers}) == 1
+
+
+def test_both_models_are_asked_at_the_same_time_about_the_same_row(
+    applicant, engine_for, market, record
+):
+    asked = []
+
+    def scorer(model, mine, other):
+        async def score(rows):
+            asked.append(rows)
+            mine.set()
+            await asyncio.wait_for(other.wait(), 5)
+            return model.coefficients(rows)
+
+        return score
+
+    async def both():
+        first, second = asyncio.Event(), asyncio.Event()
+        engine = engine_for(
+            market,
+            score_risk=scorer(market.risk, first, second),
+            score_acceptance=scorer(market.acceptance, second, first),
+        )
+        return await handle(applicant, engine)
+
+    asyncio.run(both())
+    assert len(asked) == 2
+    assert asked[0].shape[0] == 1
+    np.testing.assert_array_equal(asked[0], asked[1])
+
+
+@pytest.mark.parametrize("scorer", ["score_risk", "score_acceptance"])
+def test_nothing_is_recorded_when_a_model_does_not_answer(
+    applicant, engine_for, market, record, scorer
+):
+    engine = engine_for(market, **{scorer: unavailable})
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(handle(applicant, engine))
+    assert record.answers == []
+
+
+def test_no_answer_is_given_that_could_not_be_recorded(applicant, engine_for, market):
+    async def full(answer):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        asyncio.run(handle(applicant, engine_for(market, record=full)))
+
+
+def test_many_applicants_at_once_each_get_their_own_answer(portfolio, example, engine):
+    asked = [
+        application(portfolio, **(example | {"requested_principal": 1000.0 * (1 + i)}))
+        for i in range(30)
+    ]
+
+    async def together():
+        return await asyncio.gather(*(handle(a, engine) for a in asked))
+
+    alone = [asyncio.run(handle(a, engine)).decision for a in asked]
+    assert [answer.decision for answer in asyncio.run(together())] == alone
+
+
+def test_a_model_in_this_process_is_scored_as_it_is(market):
+    rows = np.zeros((2, len(market.risk.features)))
+    scored = asyncio.run(in_process(market.risk.coefficients)(rows))
+    np.testing.assert_array_equal(scored, market.risk.coefficients(rows))
+
+
+def test_the_log_tells_the_decision_and_nothing_of_the_applicant(
+    portfolio, example, engine_for, market, caplog
+):
+    example["features"] |= {"annual_income": 68123, "fico": 709, "utilisation": 48.77}
+    example["requested_principal"] = 12345
+    engine = engine_for(market, record=log_decision)
+    with caplog.at_level(logging.INFO):
+        answer = asyncio.run(handle(application(portfolio, **example), engine))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert answer.decision_id in line
+    rest = line.replace(answer.decision_id, "")
+    assert f"{len(answer.decision.offers)} offers" in rest
+    for value in ("68123", "709", "48.77", "12345", "mortgage", "debt_consolidation"):
+        assert value not in rest
+
+
+def test_the_log_of_a_decline_tells_its_reasons(portfolio, example, engine_for, market, caplog):
+    example["features"]["annual_income"] = 0
+    engine = engine_for(market, record=log_decision)
+    with caplog.at_level(logging.INFO):
+        answer = asyncio.run(handle(application(portfolio, **example), engine))
+    assert not answer.decision.offers
+    (line,) = [record.getMessage() for record in caplog.records]
+    for reason in answer.decision.reasons:
+        assert reason.code in line

@@ -1,0 +1,69 @@
+import ast
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from runners.settings import RunnerSettings
+from serving.settings import FrontSettings
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = (FrontSettings, RunnerSettings)
+FIELDS = [(kind, name) for kind in SETTINGS for name in kind.model_fields]
+UNUSED = pytest.mark.xfail(reason="nothing reads this setting")
+
+
+def variable(kind, name):
+    """Return the environment variable of a setting."""
+    return f"{kind.model_config['env_prefix']}{name}".upper()
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    for kind, name in FIELDS:
+        monkeypatch.delenv(variable(kind, name), raising=False)
+
+
+@pytest.mark.parametrize("kind", SETTINGS)
+def test_an_empty_environment_is_enough(kind):
+    kind()
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_every_setting_comes_from_its_variable(kind, name, monkeypatch):
+    default = kind.model_fields[name].default
+    monkeypatch.setenv(variable(kind, name), str(default + 1))
+    assert getattr(kind(), name) == default + 1
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "1e12", "nan", "many", ""])
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_an_impossible_value_is_refused_by_name(kind, name, value, monkeypatch):
+    monkeypatch.setenv(variable(kind, name), value)
+    with pytest.raises(ValidationError, match=name):
+        kind()
+
+
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
+def test_every_setting_says_what_it_means(kind, name):
+    assert kind.model_fields[name].description.endswith(".")
+
+
+def test_no_two_settings_share_a_variable():
+    assert len({variable(kind, name) for kind, name in FIELDS}) == len(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(*field, marks=UNUSED if field[1] == "model_timeout_s" else ())
+        for field in FIELDS
+    ],
+)
+def test_every_setting_is_read_by_what_it_sets(kind, name):
+    readers = [ROOT / "service.py"] if kind is FrontSettings else [*ROOT.glob("runners/*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in readers]
+    read = {
+        node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+    assert name in read

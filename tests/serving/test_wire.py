@@ -1,0 +1,218 @@
+import contextlib
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finntelligence import errors
+from finntelligence.decision import Decision, Reason
+from finntelligence.errors import (
+    FieldProblem,
+    FinntelligenceError,
+    InvalidApplicationError,
+    ModelMismatchError,
+    ModelUnavailableError,
+)
+from finntelligence.offers import Offer
+from serving.wire import (
+    PROBLEM_TYPE,
+    BadRequestError,
+    OfferResponse,
+    from_core,
+    parsed,
+    problem_of,
+    to_core,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+OFFER = Offer(
+    principal=12_000.0,
+    term_months=36,
+    quoted_rate=0.1485,
+    nominal_rate=0.1485,
+    apr=0.170181699505476,
+    monthly_payment=415.1,
+    total_cost=3303.75,
+    p_accept=0.1 + 0.2,
+    pd_lifetime=1 / 3,
+    expected_profit=165.07049892653407,
+    binding=None,
+)
+
+
+def refused(body, portfolio):
+    """Return the problem of each field of a refused body."""
+    with pytest.raises(InvalidApplicationError) as caught:
+        to_core(parsed(body), portfolio)
+    return {p.field: p.problem for p in caught.value.problems}
+
+
+def descendants(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from descendants(child)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"{'features': 1}",
+        b"[]",
+        b"null",
+        b'"text"',
+        b"12",
+        b"\xff\xfe",
+        b"{}{}",
+        b"[" * 100_000,
+        b'{"features": ' + b"[" * 60_000,
+        rb'{"features": {"\ud800": 1}}',
+    ],
+)
+def test_a_body_that_is_not_a_json_object_is_a_bad_request(body):
+    with pytest.raises(BadRequestError, match="the body must be"):
+        parsed(body)
+
+
+def test_the_example_is_an_application_with_every_value_it_holds(portfolio, example):
+    application = to_core(parsed(json.dumps(example).encode()), portfolio)
+    assert application.requested_principal == example["requested_principal"]
+    assert application.requested_term_months == example["requested_term_months"]
+    assert dict(application.features) == example["features"]
+
+
+def test_every_missing_and_unknown_top_level_field_is_named_at_once(portfolio):
+    problems = refused(b'{"requested_principal": 1000, "tenor": 3, "x": 1}', portfolio)
+    assert set(problems) == {"requested_term_months", "features", "tenor", "x"}
+    assert problems["features"] == "is required"
+    assert "requested_term_months" in problems["tenor"]
+
+
+@pytest.mark.parametrize("features", [[], "text", 1, None, True])
+def test_features_must_be_an_object(portfolio, example, features):
+    problems = refused(json.dumps(example | {"features": features}).encode(), portfolio)
+    assert list(problems) == ["features"]
+    assert "object" in problems["features"]
+
+
+def test_every_wrong_feature_is_named_at_once_with_what_would_be_right(portfolio, example):
+    example["features"] |= {"fico": 200, "home": "castle", "inquiries": 1.5, "shoe_size": 44}
+    del example["features"]["dti"]
+    problems = refused(json.dumps(example).encode(), portfolio)
+    assert set(problems) == {
+        f"features.{name}" for name in ("fico", "home", "inquiries", "shoe_size", "dti")
+    }
+    assert "300 to 850" in problems["features.fico"]
+    assert "rent, own, mortgage" in problems["features.home"]
+    assert "whole number" in problems["features.inquiries"]
+    assert "known:" in problems["features.shoe_size"]
+    assert "is required" in problems["features.dti"]
+
+
+def test_a_protected_field_is_refused_because_offers_never_use_it(portfolio, example):
+    example["features"]["group"] = "a"
+    problems = refused(json.dumps(example).encode(), portfolio)
+    assert "never used for offers" in problems["features.group"]
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+@pytest.mark.parametrize("name", ["annual_income", "fico"])
+def test_a_feature_that_is_no_finite_number_is_refused_by_name(portfolio, example, name, text):
+    example["features"][name] = "HERE"
+    body = json.dumps(example).replace('"HERE"', text).encode()
+    assert set(refused(body, portfolio)) == {f"features.{name}"}
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999", "true", '"9000"', "null", "[]"])
+@pytest.mark.parametrize("name", ["requested_principal", "requested_term_months"])
+def test_a_request_that_is_no_finite_number_is_refused_by_name(portfolio, example, name, text):
+    body = json.dumps(example | {name: "HERE"}).replace('"HERE"', text).encode()
+    assert set(refused(body, portfolio)) == {name}
+
+
+@given(st.binary())
+def test_any_bytes_are_a_request_or_an_error_of_ours(body):
+    with contextlib.suppress(BadRequestError, InvalidApplicationError):
+        parsed(body)
+
+
+@given(principal=JSON, term=JSON, name=st.text(), value=JSON)
+def test_any_json_values_are_an_application_or_an_invalid_one(
+    portfolio, principal, term, name, value
+):
+    features = dict(portfolio.example["features"]) | {"fico": value, "home": value, name: value}
+    content = {"requested_principal": principal, "requested_term_months": term}
+    try:
+        request = parsed(json.dumps(content | {"features": features}).encode())
+        application = to_core(request, portfolio)
+    except (InvalidApplicationError, BadRequestError) as error:
+        problem_of(error).model_dump_json()
+    else:
+        assert application.features["fico"] == value
+
+
+def test_an_offer_travels_with_every_number_unchanged(portfolio):
+    decision = Decision(offers=(OFFER,), reasons=(), versions={"risk": "risk:v1"})
+    sent = from_core(decision, "0f", portfolio)
+    received = OfferResponse.model_validate_json(sent.model_dump_json())
+    (offer,) = received.offers
+    for name in Offer.__slots__:
+        assert getattr(offer, name) == getattr(OFFER, name)
+    assert (received.outcome, received.reasons, received.currency) == ("offers", [], "USD")
+    assert received.versions == {"risk": "risk:v1"}
+    assert received.decision_id == "0f"
+
+
+def test_a_decline_travels_with_its_reasons_and_versions(portfolio):
+    reasons = (Reason("PTI", "Income is too low"), Reason("DTI", "Debts are too high"))
+    decision = Decision(offers=(), reasons=reasons, versions={"risk": "risk:v1"})
+    content = from_core(decision, "0f", portfolio).model_dump()
+    assert content["outcome"] == "decline"
+    assert content["offers"] == []
+    assert content["reasons"] == [
+        {"code": "PTI", "text": "Income is too low"},
+        {"code": "DTI", "text": "Debts are too high"},
+    ]
+    assert content["versions"] == {"risk": "risk:v1"}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (BadRequestError("no"), 400),
+        (InvalidApplicationError([FieldProblem("a", "is required")]), 422),
+        (ModelUnavailableError("no"), 503),
+        (ModelMismatchError("no"), 503),
+        (FinntelligenceError("no"), 500),
+    ],
+)
+def test_the_status_says_whose_turn_it_is(error, status):
+    problem = problem_of(error)
+    assert problem.status == status
+    assert problem.detail == str(error)
+    assert problem.type.startswith(PROBLEM_TYPE)
+    assert len(problem.type) > len(PROBLEM_TYPE)
+
+
+def test_a_problem_names_each_field_apart_from_the_sentence(portfolio):
+    error = InvalidApplicationError([FieldProblem("a", "is required"), FieldProblem("b", "is odd")])
+    assert problem_of(error).model_dump()["errors"] == [
+        {"field": "a", "problem": "is required"},
+        {"field": "b", "problem": "is odd"},
+    ]
+
+
+def test_every_error_of_the_core_has_a_problem_body():
+    named = {getattr(errors, name) for name in errors.__all__}
+    kinds = {k for k in descendants(FinntelligenceError) if k.__module__ == errors.__name__}
+    assert kinds == named - {FieldProblem, FinntelligenceError}
+    for kind in kinds:
+        error = kind([]) if kind is InvalidApplicationError else kind("text")
+        assert problem_of(error).status >= 400

@@ -1,0 +1,94 @@
+"""docs/configuration.md says what the code says."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from runners.settings import RunnerSettings
+from serving.settings import FrontSettings
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "configuration.md"
+SETTINGS = {
+    f"{kind.model_config['env_prefix']}{name}".upper(): field
+    for kind in (FrontSettings, RunnerSettings)
+    for name, field in kind.model_fields.items()
+}
+FOLDERS = ("runners", "serving", "training", "batch", "loadtests")
+SOURCES = [
+    ROOT / "cli.py",
+    ROOT / "service.py",
+    *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.py")),
+]
+READ = re.compile(r'environ\.get\("(\w+)", (".*?"|\w+)\)|envvar="(\w+)"')
+# BentoML's own, which our code sets or relies on but never reads
+BENTOML = {"BENTOML_HOME", "BENTOML_DO_NOT_TRACK"}
+
+
+def documented():
+    """Return the other cells of each documented variable's row, by its name."""
+    rows = re.findall(r"^\| `(\w+)` \|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    return {name: [cell.strip() for cell in cells.split("|")] for name, cells in rows}
+
+
+def read_by_the_code():
+    """Return each environment variable that our code reads, with its default if it has one."""
+    found = {}
+    for path in SOURCES:
+        text = path.read_text(encoding="utf-8")
+        for name, default, option in READ.findall(text):
+            if default.isidentifier():
+                default = re.search(rf"^{default} = (.+)$", text, re.MULTILINE)[1]
+            found[name or option] = ast.literal_eval(default) if default else None
+    return {name: default for name, default in found.items() if name.isupper() and name != "PATH"}
+
+
+def make_variables():
+    """Return the default of each variable that make lets its caller set."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return dict(re.findall(r"^(\w+) \?=[ ]?(.*)$", text, re.MULTILINE))
+
+
+def allowed(field):
+    """Return a field's bounds in words."""
+    low, high = field.metadata
+    least = getattr(low, "ge", None)
+    return f"above {low.gt}, up to {high.le}" if least is None else f"{least} to {high.le}"
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_is_documented_with_its_default_bounds_and_meaning(name):
+    field = SETTINGS[name]
+    default, bounds, meaning = documented()[name]
+    assert default == str(field.default)
+    assert bounds == allowed(field)
+    assert meaning.startswith(field.description)
+
+
+def test_every_variable_that_the_code_reads_is_documented_with_its_default():
+    read = read_by_the_code()
+    assert {"FINNT_LOG_LEVEL", "MLFLOW_TRACKING_URI", "PORTFOLIO"} <= set(read)
+    for name, default in read.items():
+        assert name in documented()
+        if default is not None:
+            assert documented()[name][0] == default
+
+
+def test_every_variable_of_make_is_documented_with_its_default():
+    assert len(make_variables()) >= 5
+    for name, default in make_variables().items():
+        assert documented()[name][0] == default
+
+
+def test_nothing_is_documented_that_is_not_there():
+    known = {*SETTINGS, *read_by_the_code(), *make_variables(), *BENTOML}
+    assert set(documented()) == known
+
+
+def test_every_link_of_the_page_leads_to_a_file():
+    links = re.findall(r"\]\(([^)#]+)\)", PAGE.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert (PAGE.parent / link).exists()

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import yaml
+
+from finntelligence.errors import InvalidDataError
+from finntelligence.features import feature_names
+from finntelligence.portfolio import Capability
+from training.artefact import load_artefact
+from training.stages import Paths, file_digest, read_json
+from training.tables import load_portfolio
+from training.tracking import client
+from training.train import TARGETS, train
+
+
+@pytest.mark.parametrize("model", Capability)
+def test_training_leaves_a_model_its_metrics_and_its_run(project, model):
+    paths, portfolio = Paths("simulated"), load_portfolio("simulated")
+    artefact = load_artefact(paths.model(model), model, portfolio)
+    metrics = read_json(paths.model(model).with_name("metrics.json"))
+    evidence = artefact.response.evidence
+    assert metrics["rows"] == evidence["rows"]
+    assert metrics["events"] == evidence["events"] > 0
+    assert metrics["price_slope"] == evidence["estimates"]["gap"]
+    assert metrics["price_slope_se"] == evidence["standard_errors"]["gap"]
+    record = read_json(paths.model(model).with_name("run.json"))
+    assert record["sha256"] == file_digest(paths.model(model))
+    assert np.shape(record["sample"]) == (5, len(feature_names(portfolio)))
+    assert record["metrics"] == metrics
+
+
+@pytest.mark.parametrize("model", Capability)
+def test_training_twice_writes_the_same_model_and_another_run(project, model):
+    paths = Paths("simulated")
+    kept = [paths.model(model), paths.model(model).with_name("metrics.json")]
+    before, runs = [p.read_bytes() for p in kept], run_count()
+    train(model, "simulated")
+    assert [p.read_bytes() for p in kept] == before
+    assert run_count() == runs + 1
+
+
+def run_count():
+    server = client()
+    experiment = server.get_experiment_by_name("finnt-simulated")
+    return len(server.search_runs([experiment.experiment_id]))
+
+
+def test_acceptance_is_learned_from_quotes_and_risk_from_loans_alone():
+    assert TARGETS == {
+        Capability.RISK: ("loans", "defaulted"),
+        Capability.ACCEPTANCE: ("quotes", "accepted"),
+    }
+
+
+def test_a_book_without_offers_has_no_acceptance_model(project):
+    path = project / "portfolios" / "simulated.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"capabilities": ["risk"]}))
+    before = Paths("simulated").model(Capability.ACCEPTANCE).stat().st_mtime_ns
+    train(Capability.ACCEPTANCE, "simulated")
+    assert Paths("simulated").model(Capability.ACCEPTANCE).stat().st_mtime_ns == before
+
+
+def test_training_before_preparing_says_which_table_is_missing(project):
+    (Paths("simulated").processed / "train" / "loans.parquet").unlink()
+    with pytest.raises(InvalidDataError, match=r"train/loans\.parquet: no such table"):
+        train(Capability.RISK, "simulated")
