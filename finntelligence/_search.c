@@ -39,7 +39,7 @@ typedef struct {
 } Grid;
 
 typedef struct {
-    double p_accept, logit, h, x, xn, npv, profit, recovery, alive;
+    double p_accept, logit, h, x, npv, profit, recovery, alive;
 } Point;
 
 static double power(double base, int n) {
@@ -74,12 +74,11 @@ static double hazard(const Grid *g, Py_ssize_t row, double logit) {
 }
 
 /* discounted, survival-weighted balances before and after payments, per unit lent */
-static void balances(double u, double factor, double decay, double x, double xn, double alive,
-                     int n, double *before, double *after) {
+static void balances(double u, double factor, double decay, double x, double alive, int n,
+                     double *before, double *after) {
     if (u == 0.0) {
-        double gap = 1.0 - x, ramp;
-        if (fabs(gap) < 1e-12) ramp = n * (n - 1.0) / 2.0;
-        else ramp = (x - n * xn + (n - 1.0) * xn * x) / (gap * gap);
+        double ramp = 0.0, weight = 1.0;  /* term by term: the closed form cancels as x nears 1 */
+        for (int t = 1; t < n; t++) ramp += t * (weight *= x);
         *before = alive - ramp / n;
         *after = alive - (ramp + alive) / n;
         return;
@@ -127,10 +126,9 @@ static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
     p.logit = risk_logit(g, cell, tick);
     p.h = hazard(g, row, p.logit);
     p.x = (1.0 - p.h) * (1.0 - e[SMM]) * e[DISCOUNT];
-    p.xn = power(p.x, n);
-    p.alive = geometric(p.x, p.xn, n);
+    p.alive = geometric(p.x, power(p.x, n), n);
     double before, after;
-    balances(g->monthly[at], g->factor[at], g->decay[at], p.x, p.xn, p.alive, n, &before, &after);
+    balances(g->monthly[at], g->factor[at], g->decay[at], p.x, p.alive, n, &before, &after);
     double lent = cell[PRINCIPAL];
     double inflow = e[DISCOUNT] * (1.0 - p.h) * (g->factor[at] * p.alive + e[SMM] * after);
     p.recovery = e[RECOVERY] * p.h * before;
@@ -152,12 +150,12 @@ static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const
     Py_ssize_t base = (Py_ssize_t)cell[ROW] * g->n_ticks;
     int n = (int)g->terms[(Py_ssize_t)cell[ROW]];
     double before, after, cost_before, unused;
-    balances(g->monthly[base + j], g->factor[base + j], g->decay[base + j], pi->x, pi->xn,
-             pi->alive, n, &before, &after);
+    balances(g->monthly[base + j], g->factor[base + j], g->decay[base + j], pi->x, pi->alive,
+             n, &before, &after);
     double inflow = e[DISCOUNT] * (1.0 - pi->h) * (g->factor[base + j] * pi->alive + e[SMM] * after);
     if (e[BALANCE_COST] >= 0)
-        balances(g->monthly[base + i], g->factor[base + i], g->decay[base + i], pj->x, pj->xn,
-                 pj->alive, n, &cost_before, &unused);
+        balances(g->monthly[base + i], g->factor[base + i], g->decay[base + i], pj->x, pj->alive,
+                 n, &cost_before, &unused);
     else  /* a hurdle below the cost of funds makes capital an income */
         cost_before = before;
     double per_unit = e[FEE] - 1.0 - e[SHADOW] + inflow + pj->recovery - e[BALANCE_COST] * cost_before;

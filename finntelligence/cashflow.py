@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
+    "MONTHS",
     "Convention",
     "Instalment",
     "addon_from_nominal",
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 MONTHS = 12
 _NEWTON_STEPS = 60
 _STEP_TOLERANCE = 1e-14
+_FLAT = 1e-15  # interest below this share of the loan is rounding
 _RATE_SCALE = 10**12
 _SERIES_BELOW = 1e-7  # below this the closed derivative cancels; its series is exact to 1e-12
 
@@ -65,14 +67,18 @@ def _monthly_rate(payment: Array, amount: Array, n: Array) -> Array:
     """Solve amount * u / (1 - (1 + u) ** -n) = payment for the monthly rate `u`.
 
     The left side is increasing and convex in `u`, so Newton's second iterate lies above the root
-    and the rest fall onto it: no bracket is needed.
+    and the rest fall onto it: no bracket is needed. A solved loan is left alone, so that its last
+    bits do not depend on the loans beside it.
     """
     target = payment / amount
     u = 2 * (n * target - 1) / (n + 1)
+    u = np.where(np.abs(n * target - 1) < _FLAT, 0.0, u)
+    open_ = u != 0
     for _ in range(_NEWTON_STEPS):
         step = (_payment_factor(u, n) - target) / _payment_factor_slope(u, n)
-        u = u - step
-        if np.all(np.abs(step) < _STEP_TOLERANCE):
+        u = np.where(open_, u - step, u)
+        open_ &= np.abs(step) >= _STEP_TOLERANCE
+        if not np.any(open_):
             break
     return u
 
@@ -80,6 +86,8 @@ def _monthly_rate(payment: Array, amount: Array, n: Array) -> Array:
 def _one_monthly_rate(payment: float, amount: float, n: float) -> float:
     """Do what `_monthly_rate` does for one loan, ten times faster than on arrays of one."""
     target = payment / amount
+    if abs(n * target - 1) < _FLAT:
+        return 0.0
     u = 2 * (n * target - 1) / (n + 1)
     for _ in range(_NEWTON_STEPS):
         if abs(u) < _SERIES_BELOW:

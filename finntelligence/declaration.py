@@ -81,9 +81,12 @@ class Section:
         value = self.raw(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.fail(key, f"must be a number, is {_kind(value)}")
-        if not math.isfinite(value) or not minimum <= value <= maximum:
-            raise self.fail(key, f"must be from {minimum:g} to {maximum:g}, is {value:g}")
-        return float(value)
+        if not minimum <= value <= maximum or not abs(value) < math.inf:  # NaN fails too
+            raise self.fail(key, f"must be from {minimum:g} to {maximum:g}, is {value}")
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise self.fail(key, "is too large") from error
 
     def optional_number(self, key: str, minimum: float, maximum: float) -> float | None:
         """Return a number within the bounds, or None where the key is absent or null."""
@@ -125,6 +128,15 @@ class Section:
             raise self.fail(key, "must be a list of numbers")
         inner = Section({str(i): v for i, v in enumerate(values)}, self.at(key))
         return tuple(inner.number(str(i)) for i in range(len(values)))
+
+    def integers(self, key: str, minimum: int, maximum: int) -> tuple[int, ...]:
+        """Return a list of distinct whole numbers within the bounds, rising."""
+        values = self.numbers(key)
+        if any(v != int(v) or not minimum <= v <= maximum for v in values):
+            raise self.fail(key, f"must hold whole numbers from {minimum} to {maximum}")
+        if list(values) != sorted(set(values)):
+            raise self.fail(key, "must rise, without repeating a value")
+        return tuple(int(v) for v in values)
 
     def section(self, key: str) -> "Section":
         """Return the mapping under `key`."""

@@ -96,4 +96,4 @@ class Field:
             return "one of " + ", ".join(self.values)
         noun = "a whole number" if self.kind is Kind.INTEGER else "a number"
         unit = f" {self.unit}" if self.unit else ""
-        return f"{noun} from {self.minimum:g} to {self.maximum:g}{unit}"
+        return f"{noun} from {self.minimum:.15g} to {self.maximum:.15g}{unit}"

@@ -100,7 +100,8 @@ def application(
     if problems:
         raise InvalidApplicationError(problems)
     return Application(
-        requested_principal=float(requested_principal),  # type: ignore[arg-type]  # checked above
+        # money is to the cent
+        requested_principal=round(float(requested_principal), 2),  # type: ignore[arg-type]
         requested_term_months=int(requested_term_months),  # type: ignore[call-overload]
         features=values,
     )
@@ -112,7 +113,7 @@ def _principal_problems(portfolio: Portfolio, value: object) -> list[FieldProble
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and low <= value <= high:  # type: ignore[operator]  # NaN fails too
         return []
-    expected = f"must be a number from {low:g} to {high:g} {portfolio.currency}"
+    expected = f"must be a number from {low:.15g} to {high:.15g} {portfolio.currency}"
     return [FieldProblem("requested_principal", expected)]
 
 

@@ -258,6 +258,8 @@ def _binding(solution: Solution, cell: int, grid: Grid) -> str | None:
     tick, profit = int(optima.tick[cell]), optima.profit[cell]
     if optima.below[cell] > profit:
         return PRICE_RANGE if tick == solution.low[0, cell] else "RAROC"
+    if tick == len(grid.ticks) - 1:  # there is no rate above to ask
+        return PRICE_RANGE if optima.below[cell] < profit else None
     if optima.above[cell] <= profit:
         return None
     if tick == solution.high[0, cell]:

@@ -5,7 +5,7 @@ a code and a plain reason; the optimiser asks them in the order below.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from finntelligence.cashflow import capped_payment
 from finntelligence.declaration import Section, content_digest, merged
-from finntelligence.errors import InvalidDeclarationError
 from finntelligence.offers import OfferTerms
-from finntelligence.portfolio import Portfolio
+from finntelligence.portfolio import Portfolio, read_economics
 from finntelligence.value import Economics, LoanValue
 
 __all__ = ["RULES", "Candidates", "Policy", "Rule"]
@@ -68,17 +67,19 @@ class Policy:
         section = Section(content, "policy")
         economics = dict(portfolio.economics)
         if section.has("economics"):
-            changed = section.section("economics")
-            economics |= {name: changed.number(str(name)) for name, _ in changed.items()}
+            economics |= read_economics(section.section("economics"))
         trust = section.section("trust_region")
         axes = portfolio.axes
         low_rate = section.number("minimum_rate", 0, 10)
-        low_principal = _bounded(section, "minimum_principal", axes.minimum_principal)
+        lowest, highest = axes.minimum_principal, axes.maximum_principal
+        low_principal = section.number("minimum_principal", lowest, highest, default=lowest)
         policy = cls(
             principal_ratios=_ratios(section),
             principal_step=section.number("principal_step", 0.01, 1e6),
             minimum_principal=low_principal,
-            maximum_principal=_bounded(section, "maximum_principal", axes.maximum_principal),
+            maximum_principal=section.number(
+                "maximum_principal", low_principal, highest, default=highest
+            ),
             terms=_terms(section, axes.terms),
             minimum_rate=low_rate,
             maximum_rate=section.number("maximum_rate", low_rate, 10),
@@ -92,7 +93,7 @@ class Policy:
             minimum_raroc=section.optional_number("minimum_raroc", -1, 10),
             menu_size=section.integer("menu_size", 1, 12),
             if_missing=portfolio.if_missing,
-            economics=_economics(economics),
+            economics=Economics(**economics),
             digest=content_digest({"policy": content, "economics": economics}),
         )
         trust.close()
@@ -246,10 +247,6 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def _bounded(section: Section, key: str, axis: float) -> float:
-    return section.number(key, 0.01, 1e9, default=axis)
-
-
 def _ratios(section: Section) -> tuple[float, ...]:
     ratios = section.numbers("principal_ratios")
     if min(ratios) <= 0 or max(ratios) > 10:
@@ -258,16 +255,8 @@ def _ratios(section: Section) -> tuple[float, ...]:
 
 
 def _terms(section: Section, axis: tuple[int, ...]) -> tuple[int, ...]:
-    terms = tuple(int(t) for t in section.numbers("terms"))
+    terms = section.integers("terms", 1, 600)
     unknown = [t for t in terms if t not in axis]
     if unknown:
         raise section.fail("terms", f"{unknown[0]} is not among the portfolio's {list(axis)}")
     return terms
-
-
-def _economics(values: Mapping[str, float]) -> Economics:
-    names = {f.name for f in fields(Economics)}
-    for name in names ^ set(values):
-        state = "is missing" if name in names else "is unknown"
-        raise InvalidDeclarationError(f"portfolio.economics.{name}: {state}")
-    return Economics(**values)

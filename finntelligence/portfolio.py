@@ -13,14 +13,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.cashflow import Convention
-from finntelligence.declaration import Section, content_digest
+from finntelligence.declaration import Section, canonical_json, content_digest
 from finntelligence.errors import InvalidDeclarationError
-from finntelligence.fields import Field, Role
+from finntelligence.fields import Field, Kind, Role
 from finntelligence.rates import RateRule
 
-__all__ = ["Affordability", "Axes", "Capability", "DefaultDefinition", "Portfolio", "Price"]
+__all__ = [
+    "ECONOMICS",
+    "RULES_THAT_NEED_INCOME",
+    "Affordability",
+    "Axes",
+    "Capability",
+    "DefaultDefinition",
+    "Portfolio",
+    "Price",
+    "read_economics",
+]
 
 Array = NDArray[np.float64]
+
+ECONOMICS = {
+    "cost_of_funds": (0.0, 2.0),
+    "origination_fee": (0.0, 0.5),
+    "lgd": (0.0, 1.0),
+    "recovery_lag_months": (0.0, 240.0),
+    "acquisition_cost": (0.0, 1e6),
+    "servicing_cost": (0.0, 1e5),
+    "servicing_rate": (0.0, 1.0),
+    "capital_ratio": (0.0, 1.0),
+    "hurdle_rate": (0.0, 10.0),
+    "prepayment_rate": (0.0, 0.99),
+}
+"""Every value of `value.Economics` with its lowest and highest."""
+
+RULES_THAT_NEED_INCOME = ("pti", "dti")
 
 
 class Capability(StrEnum):
@@ -147,10 +173,21 @@ class Portfolio:
             policy=dict(root.section("policy").items()),
             example=dict(root.section("example").items()),
             declaration=declaration,
-            digest=content_digest(declaration),
+            digest=_digest(declaration),
         )
         root.close()
         return portfolio
+
+
+def _digest(declaration: Mapping[str, Any]) -> str:
+    for key, value in declaration.items():
+        try:
+            canonical_json(value)
+        except (TypeError, ValueError) as error:
+            raise InvalidDeclarationError(
+                f"portfolio.{key}: JSON cannot say it: {error}"
+            ) from error
+    return content_digest(declaration)
 
 
 def _price(section: Section, fields: Mapping[str, Field]) -> Price:
@@ -170,9 +207,7 @@ def _price(section: Section, fields: Mapping[str, Field]) -> Price:
 
 def _axes(section: Section) -> Axes:
     low = section.number("minimum_principal", 0.01, 1e9)
-    terms = tuple(int(t) for t in section.numbers("terms"))
-    if min(terms) < 1 or list(terms) != sorted(set(terms)):
-        raise section.fail("terms", "must be rising whole months, at least 1")
+    terms = section.integers("terms", 1, 600)
     axes = Axes(
         minimum_principal=low,
         maximum_principal=section.number("maximum_principal", low, 1e9),
@@ -200,26 +235,48 @@ def _affordability(section: Section, fields: Mapping[str, Field]) -> Affordabili
         existing_debt_field=debt,
     )
     for key, name in (("income", affordability.income_field), ("existing_debt", debt)):
-        if name is not None and name not in fields:
-            raise section.fail(key, f"names no declared field: {name!r}")
+        if name is not None and not _is_known_number(fields.get(name)):
+            raise section.fail(key, f"must name a feature that is a number, is {name!r}")
     section.close()
     return affordability
 
 
+def read_economics(section: Section) -> dict[str, float]:
+    """Read plain values of `value.Economics`, each within what it can be.
+
+    Raises:
+        InvalidDeclarationError: naming the path of an unknown or impossible value.
+    """
+    values = {n: section.number(n, *ECONOMICS[n]) for n in ECONOMICS if section.has(n)}
+    section.close()
+    return values
+
+
+def _is_known_number(field: Field | None) -> bool:
+    usable = field is not None and field.role is Role.FEATURE
+    return usable and field is not None and field.kind is not Kind.CATEGORY
+
+
 def _economics(section: Section) -> dict[str, float]:
     values = {}
-    for name, entry in section.sections():
-        values[name] = entry.number("value")
+    for name, bounds in ECONOMICS.items():
+        entry = section.section(name)
+        values[name] = entry.number("value", *bounds)
         entry.choice("basis", ("measured", "assumed"))
         entry.text("source")
         entry.close()
+    section.close()
     return values
 
 
 def _if_missing(section: Section) -> dict[str, str]:
-    return {
-        str(rule): section.choice(str(rule), ("decline", "skip")) for rule, _ in section.items()
+    choices = {
+        rule: section.choice(rule, ("decline", "skip"))
+        for rule in RULES_THAT_NEED_INCOME
+        if section.has(rule)
     }
+    section.close()
+    return choices
 
 
 def _capabilities(root: Section) -> frozenset[Capability]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from finntelligence.declaration import Section
-from finntelligence.fields import Field, Kind
+from finntelligence.fields import Field, Kind, Role
 
 __all__ = ["RateRule"]
 
@@ -52,8 +52,9 @@ class RateRule:
             funds.close()
         parts["clip"] = (-np.inf, np.inf)
         if section.has("clip"):
-            low, high = section.numbers("clip")
-            parts["clip"] = (low, high)
+            parts["clip"] = section.numbers("clip")
+            if len(parts["clip"]) != 2 or parts["clip"][0] >= parts["clip"][1]:
+                raise section.fail("clip", "must be a low and a high bound")
         parts |= {"term_coefficient": 0.0, "term_from": 1.0, "term_to": np.e}
         if section.has("log_term"):
             term = section.section("log_term")
@@ -95,7 +96,7 @@ def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:
         parts = {"categories": tuple(entries), "values": tuple(entries.values())}
     else:
         cuts, values = table.numbers("cuts"), table.numbers("rates")
-        if len(values) != len(cuts) + 1 or list(cuts) != sorted(cuts):
+        if len(values) != len(cuts) + 1 or list(cuts) != sorted(set(cuts)):
             raise table.fail("rates", "must have one rate more than there are rising cuts")
         parts = {"cuts": cuts, "values": values}
     table.close()
@@ -119,6 +120,7 @@ def _polynomial(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]
 
 def _field(section: Section, fields: Mapping[str, Field]) -> Field:
     name = section.text("field")
-    if name not in fields or not fields[name].required:
-        raise section.fail("field", f"must name a required field, is {name!r}")
-    return fields[name]
+    field = fields.get(name)
+    if field is None or not field.required or field.role is not Role.FEATURE:
+        raise section.fail("field", f"must name a required feature, is {name!r}")
+    return field

@@ -23,6 +23,7 @@ __all__ = [
     "ALONG_PRICE",
     "FORMAT",
     "PHI",
+    "PTI_SHARE_CAP",
     "SPEC_ATTRIBUTE",
     "BasisColumn",
     "Head",
@@ -37,6 +38,18 @@ Array = NDArray[np.float64]
 FORMAT = "finntelligence.price-response/1"
 SPEC_ATTRIBUTE = "finntelligence"  # the booster attribute that holds an artefact's JSON
 PTI_SHARE_CAP = 0.5
+
+_ENTRIES = (
+    "model",
+    "portfolio",
+    "features",
+    "basis",
+    "heads",
+    "linear",
+    "calibration",
+    "income_fill",
+    "evidence",
+)
 
 Phi = Callable[[OfferTerms, "PriceResponse"], Array]
 
@@ -80,6 +93,14 @@ class BasisColumn:
     high: float = 1.0
     mean: float = 0.0
     sd: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("z", "square", "flag", "missing"):
+            raise ModelMismatchError(f"basis of {self.feature}: unknown kind {self.kind!r}")
+        if self.log and not self.low > 0:
+            raise ModelMismatchError(f"basis of {self.feature}: a logarithm needs a low above 0")
+        if not self.sd > 0:
+            raise ModelMismatchError(f"basis of {self.feature}: sd must be above 0")
 
     def values(self, column: Array) -> Array:
         """Return the basis column for n values of the feature, shape (n,)."""
@@ -148,6 +169,14 @@ class PriceResponse:
     def __post_init__(self) -> None:
         if self.linear.shape != (len(self.heads), 1 + len(self.basis)):
             raise ModelMismatchError(f"{self.model}: linear part does not fit heads and basis")
+        if not np.isfinite(self.linear).all():
+            raise ModelMismatchError(f"{self.model}: linear part holds what is not a number")
+        names = [head.name for head in self.heads]
+        if len(set(names)) != len(names) or any(h.phi not in PHI for h in self.heads):
+            raise ModelMismatchError(f"{self.model}: heads repeat a name or have an unknown phi")
+        unknown = {column.feature for column in self.basis} - set(self.features)
+        if unknown:
+            raise ModelMismatchError(f"{self.model}: basis of unknown features {sorted(unknown)}")
         if not self.calibration[1] > 0:
             raise ModelMismatchError(f"{self.model}: calibration slope must be above 0")
 
@@ -213,7 +242,8 @@ class PriceResponse:
         logit = np.zeros(np.shape(terms.quoted_rate))
         for k, head in enumerate(self.heads):
             logit = logit + coefficients[..., k] * PHI[head.phi](terms, self)
-        return np.asarray(1 / (1 + np.exp(-logit)))
+        with np.errstate(over="ignore"):  # exp(-logit) of a hopeless offer is infinite, p is 0
+            return np.asarray(1 / (1 + np.exp(-logit)))
 
     def along_price(self, coefficients: Array, terms: OfferTerms) -> "PriceLine":
         """Return the logit as a function of the price alone, everything else as in `terms`.
@@ -255,6 +285,16 @@ class PriceResponse:
             raise ModelMismatchError(
                 f"model format is {content.get('format')!r}, this engine reads {FORMAT!r}"
             )
+        missing = [key for key in _ENTRIES if key not in content]
+        if missing:
+            raise ModelMismatchError(f"model lacks {', '.join(missing)}")
+        try:
+            return cls._read(content)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelMismatchError(f"model contradicts its format: {error}") from error
+
+    @classmethod
+    def _read(cls, content: Mapping[str, Any]) -> "PriceResponse":
         intercept, slope = content["calibration"]
         return cls(
             model=Capability(content["model"]),

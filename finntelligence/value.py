@@ -101,11 +101,13 @@ def default_hazard(pd: ArrayLike, horizon_months: ArrayLike, monthly_prepayment:
     n = np.asarray(horizon_months, dtype=float)
     survive = 1 - monthly_prepayment
     h = -np.expm1(np.log1p(-target) / n)
+    open_ = np.ones(np.broadcast_shapes(h.shape, n.shape), dtype=bool)
     for _ in range(_NEWTON_STEPS):
         pd_now, pd_slope = _pd_of_hazard(h, n, survive)
         step = (pd_now - target) / pd_slope
-        h = h - step
-        if np.all(np.abs(step) < _STEP_TOLERANCE):
+        h = np.where(open_, h - step, h)  # a solved loan keeps its bits whatever is beside it
+        open_ = open_ & (np.abs(step) >= _STEP_TOLERANCE)
+        if not open_.any():
             break
     return np.asarray(h)
 
@@ -185,8 +187,15 @@ def loan_value(
         expected_loss=economics.lgd * exposure,
         capital_charge=charge,
         npv=funded - charge,
-        raroc=funds + MONTHS * funded / capital if economics.capital_ratio else funds + np.inf,
+        raroc=_return_on_capital(funds, funded, capital),
     )
+
+
+def _return_on_capital(funds: Array, funded: Array, capital: Array) -> Array:
+    """Return funds + 12 * funded / capital; without capital a gain is +inf and a loss -inf."""
+    free = capital == 0
+    earned = MONTHS * funded / np.where(free, 1.0, capital)
+    return np.where(free, np.where(funded >= 0, np.inf, -np.inf), funds + earned)
 
 
 def _balance_sums(
@@ -202,11 +211,10 @@ def _balance_sums(
     after = per * (alive - decay * g * growing)
     if not np.any(zero):
         return before, after
-    one = x == 1
-    gap = np.where(one, 1.0, 1 - x)
-    ramp = np.where(
-        one, n * (n - 1) / 2, (x - n * x**n + (n - 1) * x ** (n + 1)) / gap**2
-    )  # sum of (t - 1) x ** (t - 1)
+    # sum of (t - 1) x ** (t - 1), term by term: its closed form cancels as x nears 1
+    months = np.arange(1, int(np.max(n)))
+    terms = months * x[..., None] ** months * (months < n[..., None])
+    ramp = terms.sum(axis=-1)
     return (
         np.where(zero, lent * (alive - ramp / n), before),
         np.where(zero, lent * (alive - (ramp + alive) / n), after),

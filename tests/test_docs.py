@@ -22,7 +22,9 @@ SOURCES = [
     ROOT / "service.py",
     *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.py")),
 ]
-READ = re.compile(r'environ\.get\("(\w+)", (".*?"|\w+)\)|envvar="(\w+)"')
+READ = re.compile(
+    r'(?:environ\.get\(|environ\[|getenv\(|envvar=)"(?P<name>\w+)"(?:, (?P<default>"[^"]*"|\w+)\))?'
+)
 # BentoML's own, which our code sets or relies on but never reads
 BENTOML = {"BENTOML_HOME", "BENTOML_DO_NOT_TRACK"}
 
@@ -38,11 +40,11 @@ def read_by_the_code():
     found = {}
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
-        for name, default, option in READ.findall(text):
+        for name, default in READ.findall(text):
             if default.isidentifier():
                 default = re.search(rf"^{default} = (.+)$", text, re.MULTILINE)[1]
-            found[name or option] = ast.literal_eval(default) if default else None
-    return {name: default for name, default in found.items() if name.isupper() and name != "PATH"}
+            found[name] = ast.literal_eval(default) if default else None
+    return found
 
 
 def make_variables():

@@ -27,8 +27,9 @@ VECTORS = json.loads(
 PRINCIPALS = st.integers(100, 10_000_000).map(lambda cents: cents / 100)
 RATES = st.just(0.0) | st.floats(1e-9, 1.0)
 TICKS = st.integers(0, 3600).map(lambda k: k / 1e4)
+QUOTABLE = st.integers(0, 10_000).map(lambda k: k / 1e4)
 TERMS = st.integers(1, 120)
-FEES = st.floats(0, 0.2)
+FEES = st.just(0.0) | st.floats(1e-4, 0.2)
 
 
 def present_value(payments, monthly):
@@ -124,17 +125,18 @@ def test_a_true_half_cent_of_interest_rounds_up():
     assert schedule(30, 0.01, 2)[0].interest == Decimal("0.03")  # 30 / 1200 is 2.5 cents
 
 
-@given(principal=PRINCIPALS, rate=TICKS, term=TERMS)
+@given(principal=PRINCIPALS, rate=TICKS.filter(bool), term=st.integers(2, 120))
 def test_the_contracts_payments_are_those_of_its_schedule(principal, rate, term):
     rows = schedule(principal, rate, term)
     total = float(sum(row.payment for row in rows))
     assert contract_payments(principal, rate, term) == (float(rows[0].payment), total)
 
 
-@given(principal=PRINCIPALS, addon=st.integers(0, 2000).map(lambda k: k / 1e4), term=TERMS)
+@given(principal=PRINCIPALS, points=st.integers(1, 2000), term=st.integers(2, 60))
 def test_the_contracts_payments_are_those_of_its_schedule_for_flat_interest_too(
-    principal, addon, term
+    principal, points, term
 ):
+    addon = points / 1e4
     nominal = float(nominal_from_addon(addon, term))
     rows = schedule(principal, nominal, term)
     total = float(sum(row.payment for row in rows))
@@ -190,13 +192,13 @@ def test_the_apr_agrees_with_published_examples_to_two_decimals(amount, payment,
     assert round(100 * float(apr(amount, payment, term)), 2) == published
 
 
-@given(principal=PRINCIPALS, rate=RATES, term=TERMS)
+@given(principal=PRINCIPALS, rate=QUOTABLE, term=TERMS)
 def test_without_a_fee_the_apr_is_the_nominal_rate(principal, rate, term):
     found = apr(principal, monthly_payment(principal, rate, term), term)
     assert float(found) == pytest.approx(rate, abs=1e-11)
 
 
-@given(principal=PRINCIPALS, rate=RATES, term=TERMS, fee=FEES)
+@given(principal=PRINCIPALS, rate=QUOTABLE, term=TERMS, fee=FEES)
 def test_payments_discounted_at_the_apr_are_worth_the_amount_received(principal, rate, term, fee):
     payment = float(monthly_payment(principal, rate, term))
     found = float(apr(principal * (1 - fee), payment, term))
@@ -204,13 +206,13 @@ def test_payments_discounted_at_the_apr_are_worth_the_amount_received(principal,
     assert worth == pytest.approx(principal * (1 - fee), rel=1e-10)
 
 
-@given(rate=RATES, term=TERMS, fee=FEES, more=st.floats(1e-6, 0.1))
+@given(rate=QUOTABLE, term=TERMS, fee=FEES, more=st.floats(1e-6, 0.1))
 def test_the_apr_rises_with_the_fee(rate, term, fee, more):
     payment = monthly_payment(1000, rate, term)
     assert apr(1000 * (1 - fee - more), payment, term) > apr(1000 * (1 - fee), payment, term)
 
 
-@given(rate=RATES, term=TERMS, fee=FEES)
+@given(rate=QUOTABLE, term=TERMS, fee=FEES)
 def test_the_apr_is_never_below_the_nominal_rate(rate, term, fee):
     found = apr(1000 * (1 - fee), monthly_payment(1000, rate, term), term)
     assert found >= rate - 1e-11
@@ -313,14 +315,26 @@ def test_a_nominal_quote_is_the_nominal_rate_to_the_bit_for_every_term(convert):
     assert (table == rates).all()
 
 
-@pytest.mark.xfail(reason="_monthly_rate starts at 2 (n t - 1)/(n + 1), and 49 * (1 / 49) < 1")
 @pytest.mark.parametrize("term", [49, 98, 103])
 def test_no_flat_interest_is_a_nominal_rate_of_exactly_zero(term):
     assert nominal_from_addon(0.0, term) == 0
 
 
-@pytest.mark.xfail(reason="_monthly_rate refines every loan until the slowest is done: last bits")
 def test_the_nominal_rate_of_a_loan_does_not_depend_on_the_loans_beside_it():
     addon = np.arange(325, 1475) / 1e4
     together = nominal_from_addon(addon, 12)
     assert together.tolist() == [float(nominal_from_addon(rate, 12)) for rate in addon]
+
+
+@pytest.mark.xfail(reason="_one_monthly_rate: 1 - exp() cancels where _monthly_rate has expm1()")
+@pytest.mark.parametrize("rate", [1.3e-6, 1e-5])
+def test_the_apr_of_one_loan_is_as_exact_as_of_many(rate):
+    alone, among = (apr(amount, 1 + rate / 12, 1) for amount in (1.0, np.array([1.0])))
+    assert float(among[0]) == pytest.approx(rate, abs=1e-14)
+    assert float(alone) == pytest.approx(rate, abs=1e-14)
+
+
+@pytest.mark.xfail(reason="schedule rounds the binary value of a payment, 41.30499..., not 41.305")
+def test_a_payment_of_a_true_half_cent_rounds_up():
+    assert contract_payments(82.61, 0.0, 2) == (41.31, 82.61)
+    assert [float(row.payment) for row in schedule(82.61, 0.0, 2)] == [41.31, 41.30]

@@ -25,10 +25,10 @@ def problems(book, features=None, **request):
 
 
 @given(data=st.data())
-def test_every_request_inside_the_declaration_is_taken_as_it_is(book, requests, data):
+def test_every_request_inside_the_declaration_is_taken_as_it_is_to_the_cent(book, requests, data):
     request = data.draw(requests(book))
     asked = application(book, **request)
-    assert asked.requested_principal == request["requested_principal"]
+    assert asked.requested_principal == round(request["requested_principal"], 2)
     assert asked.requested_term_months == request["requested_term_months"]
     assert asked.features == request["features"]
 

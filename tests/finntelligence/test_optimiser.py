@@ -573,16 +573,11 @@ def test_a_shorter_horizon_of_default_makes_the_same_pd_worse(simulated, ask, sw
     assert (within_a_year.value.expected_loss > at_term.value.expected_loss).all()
 
 
-# --- known defects: take the mark off with the fix ---------------------------------------------
-
-
-@pytest.mark.xfail(reason="a request finer than a cent is offered rounded, an amount never tried")
 def test_a_request_finer_than_a_cent_is_served_like_its_neighbour(ask, kz):
     fine = ask(kz, requested_principal=1234.567)
     assert optimum(*fine.all).offers
 
 
-@pytest.mark.xfail(reason="beyond the first and last tick the search repeats the tick's own profit")
 def test_a_price_at_the_highest_declared_rate_is_said_to_be_bound_by_it(ask, simulated):
     wide = {"trust_region": {"below": 0.3, "above": 0.3}, "maximum_rate": 0.2}
     offer = best(with_slope(ask(simulated, NO_CAPS | wide), -0.001))

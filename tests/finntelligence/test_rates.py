@@ -153,20 +153,17 @@ def test_a_wrong_key_of_a_rule_is_named_by_its_path(simulated, rule, path):
         read(by_name(simulated), **rule)
 
 
-@pytest.mark.xfail(reason="RateRule.read: unpacks clip unchecked (ValueError), takes [high, low]")
 @pytest.mark.parametrize("clip", [[0.06], [0.06, 0.1, 0.2], [0.32, 0.06]])
 def test_a_clip_is_a_low_and_a_high_bound(simulated, clip):
     with pytest.raises(InvalidDeclarationError, match=r"^rule\.clip: "):
         read(by_name(simulated), table=TABLE, clip=clip)
 
 
-@pytest.mark.xfail(reason="RateRule._table: `list(cuts) != sorted(cuts)` lets equal cuts pass")
 def test_cuts_rise(simulated):
     with pytest.raises(InvalidDeclarationError, match=r"^rule\.table\.rates: .*rising"):
         read(by_name(simulated), table={**TABLE, "cuts": [700, 700]})
 
 
-@pytest.mark.xfail(reason="rates._field asks that the field is required, not that it is a feature")
 def test_no_price_is_set_by_a_protected_field(changed):
     rule = {"table": {"field": "group", "rates": {"a": 0.1, "b": 0.2}}}
     declaration = changed("simulated", {"price.list_rate": rule, "fields.group.required": True})

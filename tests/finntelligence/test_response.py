@@ -382,10 +382,6 @@ def test_another_format_is_refused_by_name(model, found):
         PriceResponse.from_mapping({**model.to_mapping(), "format": found})
 
 
-# --- known defects: take the mark off with the fix ---------------------------------------------
-
-
-@pytest.mark.xfail(reason="from_mapping lets KeyError out when an entry is missing")
 def test_an_artefact_without_one_of_its_entries_is_refused(simulated, models):
     whole = models(simulated)[0].to_mapping()
     for key in whole:
@@ -394,9 +390,6 @@ def test_an_artefact_without_one_of_its_entries_is_refused(simulated, models):
             PriceResponse.from_mapping(content)
 
 
-@pytest.mark.xfail(
-    reason="nothing checks phi, kind, feature, names, finite weights: late KeyErrors"
-)
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -419,13 +412,11 @@ def test_an_artefact_that_contradicts_itself_is_refused(simulated, models, path,
         PriceResponse.from_mapping(content)
 
 
-@pytest.mark.xfail(reason="1 / (1 + exp(-logit)) warns of overflow below a logit of -709")
 def test_a_hopeless_offer_has_probability_zero_without_a_warning(simulated, models):
     risk = models(simulated)[0]
     assert risk.probability(np.array([-800.0, 0, 0, 0, 0]), one_offer()) == [0.0]
 
 
-@pytest.mark.xfail(reason="BasisColumn takes low = 0 (its default) with log, then warns of log(0)")
 def test_a_logarithmic_column_never_takes_the_logarithm_of_nothing():
     with pytest.raises(ModelMismatchError):
         BasisColumn(feature="x", kind="z", log=True)

@@ -1,0 +1,100 @@
+"""The real book, from its published file to offers. Needs the file; see `kz_file`."""
+
+import gzip
+import re
+import subprocess
+
+import pandas as pd
+import pytest
+
+from tests.e2e.project import Project
+
+pytest_plugins = ["tests.e2e.project"]
+
+ANSWERED = re.compile(r"(\d+) held-out applicants .* (\d+) with offers .* (\d+) failures")
+
+
+@pytest.fixture(scope="module")
+def lender(project, kz_file, tmp_path_factory):
+    """A copy of the project that nobody has given any data yet."""
+    base = tmp_path_factory.mktemp("lender")
+    clone = ["git", "clone", "--quiet", str(project.root), str(base / "project")]
+    subprocess.run(clone, check=True)
+    folders = {"BENTOML_HOME": base / "bentoml", "PYTHONPATH": base / "project"}
+    named = {name: str(folder) for name, folder in folders.items()}
+    return Project(base / "project", {**project.environment, **named})
+
+
+@pytest.fixture(scope="module")
+def stata_bytes(kz_file):
+    return gzip.decompress(kz_file.read_bytes())
+
+
+def refused(lender, path):
+    """Add a file that is not the book, and return the one line that says why."""
+    done = lender.run("-m", "cli", "data", "add", "kz2008", str(path))
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("finnt: ")
+    assert not list((lender.root / "data").glob("raw/*"))
+    return line
+
+
+def test_a_truncated_file_is_refused_in_one_line(lender, stata_bytes, tmp_path):
+    path = tmp_path / "cut.dta"
+    path.write_bytes(stata_bytes[: len(stata_bytes) // 2])
+    assert "truncated or broken; get it again" in refused(lender, path)
+
+
+def test_a_file_that_lacks_a_column_is_refused_in_one_line(lender, kz_file, tmp_path):
+    path = tmp_path / "narrow.dta"
+    frame = pd.read_stata(kz_file, convert_categoricals=False)
+    frame.drop(columns="offer4").to_stata(path, write_index=False)
+    assert "missing column(s) offer4" in refused(lender, path)
+
+
+def test_a_csv_is_refused_in_one_line(lender, tmp_path):
+    path = tmp_path / "offers.csv"
+    path.write_text("wave,risk,offer4\n1,LOW,7.75\n")
+    assert "text (a CSV?), not a Stata file" in refused(lender, path)
+
+
+@pytest.fixture(scope="module")
+def added(lender, kz_file):
+    done = lender.run("-m", "cli", "data", "add", "kz2008", str(kz_file))
+    assert done.returncode == 0, done.stderr
+    return lender, done.stdout
+
+
+def test_the_published_file_is_recognised(added):
+    _, printed = added
+    assert "kz_demandelasts_aer08_waves12.dta" in printed
+    assert "24557 quotes" in printed or "quotes" in printed
+
+
+@pytest.fixture(scope="module")
+def published(added):
+    """The real book's pair, in production."""
+    lender, _ = added
+    done = lender.run("-m", "cli", "pipeline", "--portfolio", "kz2008")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return lender
+
+
+def test_the_real_books_models_beat_constants_on_people_they_never_saw(published):
+    status = published.run("-m", "cli", "status")
+    (row,) = [line for line in status.stdout.splitlines() if "kz2008" in line]
+    assert "whole" in row
+
+
+def test_a_thousand_held_out_clients_are_answered_within_the_policy(published):
+    with published.server("-m", "cli", "serve", "--portfolio", "kz2008") as running:
+        done = published.run(
+            *("-m", "loadtests.heldout", "kz2008", "--url", running.url),
+            *("--applicants", "1000", "--concurrency", "16"),
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = ANSWERED.search(" ".join(done.stdout.split()))
+    asked, offered, failures = map(int, found.groups())
+    assert (asked, failures) == (1000, 0)
+    assert offered >= 500
