@@ -93,9 +93,9 @@ def _one_monthly_rate(payment: float, amount: float, n: float) -> float:
         if abs(u) < _SERIES_BELOW:
             factor, slope = 1 / n + u * (n + 1) / (2 * n), (n + 1) / (2 * n)
         else:
-            shrunk = math.exp(-n * math.log1p(u))
-            factor = u / (1 - shrunk)
-            slope = (1 - shrunk - u * n * shrunk / (1 + u)) / (1 - shrunk) ** 2
+            paid_off = -math.expm1(-n * math.log1p(u))
+            factor = u / paid_off
+            slope = (paid_off - u * n * (1 - paid_off) / (1 + u)) / paid_off**2
         step = (factor - target) / slope
         u -= step
         if abs(step) < _STEP_TOLERANCE:
@@ -169,7 +169,7 @@ def schedule(principal: float, nominal_rate: float, term_months: int) -> tuple[I
     (Decimal('83.33'), Decimal('322.75'), Decimal('11616.20'))
     """
     rate = Decimal(repr(float(nominal_rate)))
-    level = _cents(Decimal(float(monthly_payment(principal, nominal_rate, term_months))))
+    level = Decimal(_level_cents(principal, nominal_rate, term_months)) / 100
     balance = _cents(Decimal(repr(float(principal))))
     rows = []
     for month in range(1, term_months + 1):
@@ -201,7 +201,7 @@ def contract_payments(
     """
     rate = round(nominal_rate * _RATE_SCALE)  # exact for rates of up to 12 digits
     divisor = MONTHS * _RATE_SCALE
-    level = math.floor(float(monthly_payment(principal, nominal_rate, term_months)) * 100 + 0.5)
+    level = _level_cents(principal, nominal_rate, term_months)
     balance, paid = round(principal * 100), 0
     for month in range(1, term_months + 1):
         owed = balance + (2 * balance * rate + divisor) // (2 * divisor)
@@ -211,6 +211,12 @@ def contract_payments(
         if not balance:
             break
     return level / 100, paid / 100
+
+
+def _level_cents(principal: float, nominal_rate: float, term_months: int) -> int:
+    """Return the level payment in cents, half up; a tie survives the float's binary tail."""
+    exact = float(monthly_payment(principal, nominal_rate, term_months)) * 100
+    return math.floor(round(exact, 6) + 0.5)
 
 
 def _cents(amount: Decimal) -> Decimal:

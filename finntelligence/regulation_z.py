@@ -1,6 +1,7 @@
-"""Regulation Z: the annual percentage rate of any payments, and the note rate that a cap leaves.
+"""Regulation Z (12 CFR 1026): the APR of any payments, and the note rate that a cap on it leaves.
 
-The actuarial method of 12 CFR 1026, Appendix J. Rates and shares are fractions (0.12 is 12 %).
+J(...) cites Appendix J, the actuarial method. Rates and shares are fractions (0.12 is 12 %),
+amounts are currency units, and ValueError answers what a docstring does not allow.
 """
 
 import math
@@ -17,7 +18,6 @@ from finntelligence.cashflow import capped_payment, monthly_payment
 
 __all__ = [
     "Flow",
-    "Interval",
     "UnitPeriod",
     "amount_financed",
     "apr_of_flows",
@@ -30,74 +30,53 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-
 _ROUNDING = 1e-13  # payments this share below the advances count as equal to them
-_STEP_TOLERANCE = 1e-15
-_STEPS = 200  # bisection alone needs some 60
 _LARGEST_FORCE = 512.0  # a rate of e ** 512 a unit period: no payments earn it
-_RATE_DIGITS = 10  # as a policy's ticks, so that rates compare exactly
+_TICK_DIGITS = 10  # as the ticks of a policy, so that rates compare exactly
 
 
-class Interval(Enum):
-    """A standard interval: (number a year, days it counts as, longest multiple); J(b)(3), (5).
+class UnitPeriod(Enum):
+    """The usual time between payments: (days it counts as, number of them a year); J(b)(5).
 
-    >>> Interval.SEMIMONTH.value
-    (24, 15, 1)
+    >>> UnitPeriod.QUARTER.periods_per_year
+    4
     """
 
-    DAY = (365, 1, 1)
-    WEEK = (52, 7, 52)
-    SEMIMONTH = (24, 15, 1)
-    MONTH = (12, 30, 11)  # J(b)(5)(v) counts a unit of 12 months otherwise; none is offered here
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitPeriod:
-    """The usual time between payments; ValueError for a multiple that Appendix J does not have.
-
-    >>> UnitPeriod(interval=Interval.MONTH, multiple=3).periods_per_year
-    4.0
-    """
-
-    interval: Interval
-    multiple: int = 1
-
-    def __post_init__(self) -> None:
-        if self.multiple not in range(1, self.interval.value[2] + 1):
-            raise ValueError(f"no unit period is {self.multiple} x {self.interval.name.lower()}")
+    DAY = (1, 365)
+    WEEK = (7, 52)
+    TWO_WEEKS = (14, 26)
+    FOUR_WEEKS = (28, 13)
+    SEMIMONTH = (15, 24)
+    MONTH = (30, 12)
+    TWO_MONTHS = (60, 6)
+    QUARTER = (90, 4)
+    HALF_YEAR = (180, 2)
 
     @property
-    def periods_per_year(self) -> float:
-        """365 days, 52 weeks, 24 semimonths or 12 months over `multiple`."""
-        return self.interval.value[0] / self.multiple
+    def periods_per_year(self) -> int:
+        """How many make a year, as `apr_of_flows` asks."""
+        return self.value[1]
 
 
 def unit_period_fraction(unit: UnitPeriod, days: int, months: int = 0) -> tuple[int, float]:
-    """Return a time as whole unit periods and the fraction of one left; J(b)(5)(ii)-(iv).
+    """Return (30 * months + days) / days in the unit as a whole number and a fraction; J(b)(5).
 
-        (30 * months + days) / days in the unit: 1, 7 * weeks, 15 for a semimonth, 30 * months
+    Whole months are counted back from the later date; `days` are the odd ones before them, or, of
+    a day or weeks, all. From 23 May to 1 October are 9 days and 4 months, 1 + 39/90 quarters:
 
-    `months` are counted back from the later date and `days` are the odd ones before them. Units
-    of days and weeks take days only. ValueError for other months and for negative times.
-
-    From 23 May to a first quarterly payment on 1 October are 9 days and 4 months, 1 + 39/90:
-
-    >>> quarter = UnitPeriod(interval=Interval.MONTH, multiple=3)
-    >>> unit_period_fraction(quarter, days=9, months=4) == (1, 39 / 90)
+    >>> unit_period_fraction(UnitPeriod.QUARTER, days=9, months=4) == (1, 39 / 90)
     True
     """
-    if min(days, months) < 0 or (months and unit.interval in (Interval.DAY, Interval.WEEK)):
-        raise ValueError(f"{months} months and {days} days are no time for {unit}")
-    length = unit.interval.value[1] * unit.multiple
+    length = unit.value[0]
+    if min(days, months) < 0 or (months and length % 15):
+        raise ValueError(f"{months} months and {days} days are not counted in a {unit.name}")
     whole, odd = divmod(30 * months + days, length)
     return whole, odd / length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """An advance or payment of currency units, after whole unit periods and a fraction of one.
-
-    ValueError unless amount > 0, periods = 0, 1, 2... and 0 <= fraction < 1, all finite.
+    """An advance or payment, amount > 0, due after whole unit periods and a fraction below 1.
 
     >>> Flow(amount=200.0, periods=1, fraction=19 / 30).periods
     1
@@ -110,13 +89,13 @@ class Flow:
     def __post_init__(self) -> None:
         due = 0 <= self.periods < math.inf and self.periods % 1 == 0 and 0 <= self.fraction < 1
         if not (due and 0 < self.amount < math.inf):
-            raise ValueError(f"no amount, or no time, for money to change hands: {self}")
+            raise ValueError(f"not an amount at a time: {self}")
 
 
 def level_flows(
     payment: float, count: int, first_period: int, first_fraction: float = 0.0
 ) -> tuple[Flow, ...]:
-    """Return equal payments, one a unit period; `Flow` says which raise ValueError.
+    """Return `count` equal payments, one each unit period from the first on.
 
     >>> [flow.periods for flow in level_flows(230, count=3, first_period=1)]
     [1, 2, 3]
@@ -125,36 +104,16 @@ def level_flows(
     return tuple(Flow(amount=payment, periods=t, fraction=first_fraction) for t in due)
 
 
-def _log_worth(flows: Array, force: float) -> tuple[float, float]:
-    """Return the log of the flows' worth at the rate e ** force - 1, and its derivative."""
-    amounts, periods, fractions = flows
-    growth = 1 + fractions * math.expm1(force)
-    logs = -periods * force - np.log(growth)
-    top = float(logs.max())  # taken out, so that no worth underflows
-    worths = amounts * np.exp(logs - top)
-    total = float(worths.sum())
-    times = periods + fractions * math.exp(force) / growth
-    return top + math.log(total), -float(worths @ times) / total
-
-
 def apr_of_flows(
     advances: Sequence[Flow], payments: Sequence[Flow], periods_per_year: float
 ) -> float:
-    """Return the annual percentage rate, as a fraction, of any advances and payments.
-
-    APR = periods_per_year * u, where u is the rate a unit period that solves J(b)(8):
+    """Return the annual percentage rate periods_per_year * u, u solving J(b)(8) to 1e-12.
 
         sum A / ((1 + e u) (1 + u) ** q) = sum P / ((1 + f u) (1 + u) ** t)
 
-    It is solved to 1e-12 in ln(1 + u), where both sides are nearly exponential: Newton's method,
-    or a bisection where a step leaves the bracket or does not halve the one before. If payments
-    come between advances there may be several solutions, of which this is one.
-
-    Raises:
-        ValueError: if there are no advances, the payments sum to less, no rate discounts them to
-            the advances (as when the payments come first), or periods_per_year is not positive.
-
-    6,000 on 10 February, 36 payments of 200 from 1 April, 1 month and 19 days on; J(c)(1)(ii):
+    Payments sum to the advances or more, and some rate discounts them to these (none does if they
+    come first). Of several, as advances after payments can have, it is one. J(c)(1)(ii), 6,000 on
+    10 February and 36 payments of 200 from 1 April, 1 month and 19 days on:
 
     >>> payments = level_flows(200, count=36, first_period=1, first_fraction=19 / 30)
     >>> round(apr_of_flows([Flow(amount=6_000, periods=0)], payments, periods_per_year=12), 6)
@@ -162,29 +121,96 @@ def apr_of_flows(
     """
     lent, paid = (math.fsum(flow.amount for flow in flows) for flows in (advances, payments))
     if not (0 < lent * (1 - _ROUNDING) <= paid and 0 < periods_per_year < math.inf):
-        raise ValueError(f"{paid} paid for {lent} advanced, at {periods_per_year} periods a year")
-    sides = [np.array([(f.amount, f.periods, f.fraction) for f in side]).T for side in (payments, advances)]
-    return periods_per_year * max(math.expm1(_force(*sides)), 0.0)
+        raise ValueError(f"{paid} paid for {lent} advanced, {periods_per_year} periods a year")
+    return periods_per_year * max(math.expm1(_force(_columns(payments), _columns(advances))), 0.0)
+
+
+def _columns(flows: Sequence[Flow]) -> Array:
+    return np.array([(flow.amount, flow.periods, flow.fraction) for flow in flows], dtype=float).T
+
+
+def _log_worth(flows: Array, force: float) -> tuple[float, float]:
+    """Return the log of what flows are worth at the rate e ** force - 1, and its derivative."""
+    amounts, periods, fractions = flows
+    growth = 1 + fractions * math.expm1(force)
+    logs = -periods * force - np.log(growth)
+    worths = amounts * np.exp(logs - logs.max())  # never all underflow
+    times = periods + fractions * math.exp(force) / growth
+    return float(logs.max() + np.log(worths.sum())), -float(worths @ times / worths.sum())
 
 
 def _force(payments: Array, advances: Array) -> float:
-    def gap(force: float) -> tuple[float, float]:
-        (paid, paid_slope), (lent, lent_slope) = (_log_worth(s, force) for s in (payments, advances))
-        return paid - lent, paid_slope - lent_slope
-
-    low, high = 0.0, 1.0
-    while gap(high)[0] > 0:
-        low, high = high, 2 * high
-        if high > _LARGEST_FORCE:
-            raise ValueError("no rate discounts the payments to the advances")
-    force, step = low, high
-    for _ in range(_STEPS):
-        height, slope = gap(force)
-        low, high = (force, high) if height > 0 else (low, force)
-        newton = -height / slope if slope else math.inf
-        if abs(newton) <= _STEP_TOLERANCE:
-            return force + newton
-        quick = low <= force + newton <= high and abs(newton) <= abs(step) / 2
-        step = newton if quick else (low + high) / 2 - force
+    """Return ln(1 + u) by Newton's method, bisecting where a step leaves the bracket or lags."""
+    low, high, force, step = 0.0, _LARGEST_FORCE, 0.0, math.inf
+    while high - low > 0 and abs(step) > 1e-15:
+        (paid, paid_slope), (lent, lent_slope) = (
+            _log_worth(flows, force) for flows in (payments, advances)
+        )
+        low, high = (force, high) if paid > lent else (low, force)
+        newton = (paid - lent) / (lent_slope - paid_slope or math.nan)
+        good = low <= force + newton <= high and abs(newton) <= abs(step) / 2
+        step = newton if good else (low + high) / 2 - force
         force += step
+    if force > _LARGEST_FORCE - 1:
+        raise ValueError("no rate discounts these payments to the advances")
     return force
+
+
+def single_payment_apr(amount: float, payment: float, days: int) -> float:
+    """Return the APR (payment / amount - 1) * 365 / days of a term up to a year; J(b)(5)(vii).
+
+    1,000 on 3 January, 1,080 on 15 September, 255 days on, is J(c)(5)(i):
+
+    >>> round(single_payment_apr(1_000, 1_080, days=255), 6)
+    0.11451
+    """
+    if not 1 <= days <= 365:
+        raise ValueError(f"a term of 1 to 365 days, not {days}")
+    return apr_of_flows(
+        level_flows(amount, 1, first_period=0), level_flows(payment, 1, 1), 365 / days
+    )
+
+
+def amount_financed(principal: ArrayLike, fee_share: ArrayLike, withheld: bool = True) -> Array:
+    """Return what the customer has of `principal`: principal * (1 - fee_share); 1026.18(b).
+
+    All of it if the fee, 0 <= fee_share < 1 of the note, is not withheld but added to the note.
+
+    >>> float(amount_financed(10_000, 0.05))
+    9500.0
+    """
+    kept = 1 - _share(fee_share)
+    return np.asarray(principal, dtype=float) * (kept if withheld else np.ones_like(kept))
+
+
+def noted_principal(requested: ArrayLike, fee_share: ArrayLike) -> Array:
+    """Return the note that leaves `requested` after its fee: requested / (1 - fee_share).
+
+    >>> float(noted_principal(9_500, 0.05))
+    10000.0
+    """
+    return np.asarray(requested, dtype=float) / (1 - _share(fee_share))
+
+
+def _share(fee_share: ArrayLike) -> Array:
+    share = np.asarray(fee_share, dtype=float)
+    if not np.all((share >= 0) & (share < 1)):
+        raise ValueError("a fee is a share of the note from 0 to below 1")
+    return share
+
+
+def max_nominal_rate(
+    amount_financed: ArrayLike,
+    principal: ArrayLike,
+    apr_cap: ArrayLike,
+    term_months: ArrayLike,
+    tick: float | None = None,
+) -> Array:
+    """Return the largest yearly nominal rate of the note whose APR is within `apr_cap`.
+
+    The r with payment(principal, r) = payment(amount_financed, apr_cap), level and monthly; with
+    a `tick`, the last multiple of it up to r. NaN where the fee alone breaks the cap, at any rate.
+
+    >>> float(max_nominal_rate(9_500, 10_000, apr_cap=0.36, term_months=36, tick=1e-4))
+    0.3192
+    """

@@ -326,7 +326,6 @@ def test_the_nominal_rate_of_a_loan_does_not_depend_on_the_loans_beside_it():
     assert together.tolist() == [float(nominal_from_addon(rate, 12)) for rate in addon]
 
 
-@pytest.mark.xfail(reason="_one_monthly_rate: 1 - exp() cancels where _monthly_rate has expm1()")
 @pytest.mark.parametrize("rate", [1.3e-6, 1e-5])
 def test_the_apr_of_one_loan_is_as_exact_as_of_many(rate):
     alone, among = (apr(amount, 1 + rate / 12, 1) for amount in (1.0, np.array([1.0])))
@@ -334,7 +333,6 @@ def test_the_apr_of_one_loan_is_as_exact_as_of_many(rate):
     assert float(alone) == pytest.approx(rate, abs=1e-14)
 
 
-@pytest.mark.xfail(reason="schedule rounds the binary value of a payment, 41.30499..., not 41.305")
 def test_a_payment_of_a_true_half_cent_rounds_up():
     assert contract_payments(82.61, 0.0, 2) == (41.31, 82.61)
     assert [float(row.payment) for row in schedule(82.61, 0.0, 2)] == [41.31, 41.30]
