@@ -1,15 +1,9 @@
 /* The optimiser's inner loop: for every cell the tick of highest expected profit.
  *
- * The same search as finntelligence.search.best_ticks_numpy, compiled. Depth-first branch and bound
- * with a proven upper bound on an interval [i, j] of ticks. Along the price p_accept falls, and the
- * hazard h and every present value at fixed h rise; payments and prepayments fall in h, recoveries
- * rise in h. So on [i, j]
- *
- *   profit <= p_accept(i) * ( inflow(rate j, hazard i) + recovery(rate j, hazard j)
- *                             - outflow(rate i, hazard j) )
- *
- * wherever the bracket is positive. Value is that of finntelligence.value; the hazard comes from a
- * cubic Hermite table over logit(pd) instead of Newton's method (tests hold both together).
+ * The same search as finntelligence.search.best_ticks_numpy, compiled; that module gives the bound
+ * and why it holds. Depth-first branch and bound over intervals of ticks. Value is that of
+ * finntelligence.value, written as earnings on the balance; the hazard comes from a cubic Hermite
+ * table over logit(pd) instead of Newton's method (tests hold both together).
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -26,7 +20,7 @@ enum { LOW, HIGH, ROW, PRINCIPAL, BENCHMARK, A_CONST, A_GAP, A_HINGE,
 /* columns of the result array */
 enum { TICK, LAST, P_ACCEPT, R_LOGIT, NPV, PROFIT, BELOW, ABOVE, RESULT_COLUMNS };
 /* entries of the economics array */
-enum { DISCOUNT, SMM, FEE, ACQUISITION, SERVICING, BALANCE_COST, RECOVERY, SHADOW,
+enum { DISCOUNT, SMM, FEE, ACQUISITION, SERVICING, BALANCE_COST, DEFAULT_COST, SHADOW,
        FUNDS, RAROC_FLOOR, CAPITAL, CAPITAL_COST, ECONOMICS };
 
 typedef struct {
@@ -39,7 +33,7 @@ typedef struct {
 } Grid;
 
 typedef struct {
-    double p_accept, logit, h, x, npv, profit, recovery, alive;
+    double p_accept, logit, h, x, alive, npv, profit;
 } Point;
 
 static double power(double base, int n) {
@@ -73,21 +67,20 @@ static double hazard(const Grid *g, Py_ssize_t row, double logit) {
     return p[0] + t * (d0 + t * (b + t * c));
 }
 
-/* discounted, survival-weighted balances before and after payments, per unit lent */
-static void balances(double u, double factor, double decay, double x, double alive, int n,
-                     double *before, double *after) {
+/* discounted, survival-weighted balance at risk, per unit lent: sum of x^(t-1) B[t-1] */
+static double balance(double u, double factor, double decay, double x, double alive, int n) {
     if (u == 0.0) {
         double ramp = 0.0, weight = 1.0;  /* term by term: the closed form cancels as x nears 1 */
         for (int t = 1; t < n; t++) ramp += t * (weight *= x);
-        *before = alive - ramp / n;
-        *after = alive - (ramp + alive) / n;
-        return;
+        return alive - ramp / n;
     }
     double y = x * (1.0 + u);
-    double growing = geometric(y, power(y, n), n);
-    double per = factor / u;
-    *before = per * (alive - decay * growing);
-    *after = per * (alive - decay * (1.0 + u) * growing);
+    return factor / u * (alive - decay * geometric(y, power(y, n), n));
+}
+
+/* monthly earnings per unit of balance: interest less funding, capital, servicing and defaults */
+static double margin(const double *e, double u, double h) {
+    return (1.0 - h) * u - e[BALANCE_COST] - h * e[DEFAULT_COST];
 }
 
 static double risk_logit(const Grid *g, const double *cell, Py_ssize_t tick) {
@@ -127,39 +120,30 @@ static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
     p.h = hazard(g, row, p.logit);
     p.x = (1.0 - p.h) * (1.0 - e[SMM]) * e[DISCOUNT];
     p.alive = geometric(p.x, power(p.x, n), n);
-    double before, after;
-    balances(g->monthly[at], g->factor[at], g->decay[at], p.x, p.alive, n, &before, &after);
-    double lent = cell[PRINCIPAL];
-    double inflow = e[DISCOUNT] * (1.0 - p.h) * (g->factor[at] * p.alive + e[SMM] * after);
-    p.recovery = e[RECOVERY] * p.h * before;
-    double per_unit = e[FEE] - 1.0 - e[SHADOW] + inflow + p.recovery - e[BALANCE_COST] * before;
-    p.npv = lent * per_unit - e[ACQUISITION] - e[SERVICING] * p.alive;
+    double u = g->monthly[at], lent = cell[PRINCIPAL];
+    double before = e[DISCOUNT] * balance(u, g->factor[at], g->decay[at], p.x, p.alive, n);
+    p.npv = lent * (e[FEE] - e[SHADOW] + before * margin(e, u, p.h)) - e[ACQUISITION] -
+            e[SERVICING] * p.alive;
     int refused = p.npv <= 0;
     if (!refused && e[RAROC_FLOOR] > -1e300) {
         double capital = e[CAPITAL] * before * lent;
-        double funded = p.npv + e[SHADOW] * lent + e[CAPITAL_COST] * before * lent;
-        refused = capital > 0 && e[FUNDS] + 12.0 * funded / capital < e[RAROC_FLOOR];
+        double earned = p.npv + e[SHADOW] * lent + e[CAPITAL_COST] * before * lent;
+        refused = capital > 0 && e[FUNDS] + 12.0 * earned / capital < e[RAROC_FLOOR];
     }
     p.profit = refused ? -1.0 : p.p_accept * p.npv;
     return p;
 }
 
-static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const Point *pi,
-                          Py_ssize_t j, const Point *pj) {
+static double upper_bound(const Grid *g, const double *cell, const Point *pi, Py_ssize_t j,
+                          const Point *pj) {
     const double *e = g->e;
-    Py_ssize_t base = (Py_ssize_t)cell[ROW] * g->n_ticks;
-    int n = (int)g->terms[(Py_ssize_t)cell[ROW]];
-    double before, after, cost_before, unused;
-    balances(g->monthly[base + j], g->factor[base + j], g->decay[base + j], pi->x, pi->alive,
-             n, &before, &after);
-    double inflow = e[DISCOUNT] * (1.0 - pi->h) * (g->factor[base + j] * pi->alive + e[SMM] * after);
-    if (e[BALANCE_COST] >= 0)
-        balances(g->monthly[base + i], g->factor[base + i], g->decay[base + i], pj->x, pj->alive,
-                 n, &cost_before, &unused);
-    else  /* a hurdle below the cost of funds makes capital an income */
-        cost_before = before;
-    double per_unit = e[FEE] - 1.0 - e[SHADOW] + inflow + pj->recovery - e[BALANCE_COST] * cost_before;
-    double npv = cell[PRINCIPAL] * per_unit - e[ACQUISITION] - e[SERVICING] * pj->alive;
+    Py_ssize_t row = (Py_ssize_t)cell[ROW], at = row * g->n_ticks + j;
+    double u = g->monthly[at], best_margin = margin(e, u, pi->h), on_balance = 0.0;
+    if (best_margin > 0)
+        on_balance = e[DISCOUNT] * best_margin *
+                     balance(u, g->factor[at], g->decay[at], pi->x, pi->alive, (int)g->terms[row]);
+    double npv = cell[PRINCIPAL] * (e[FEE] - e[SHADOW] + on_balance) - e[ACQUISITION] -
+                 e[SERVICING] * pj->alive;
     return npv > 0 ? pi->p_accept * npv : -1.0;
 }
 
@@ -198,8 +182,8 @@ static Py_ssize_t search_cell(const Grid *g, const double *cell, Py_ssize_t high
         Point m = evaluate(g, cell, mid);
         take(mid, &m, &best, best_point);
         Interval left = {now.i, mid, now.a, m, 0}, right = {mid, now.j, m, now.b, 0};
-        left.bound = upper_bound(g, cell, now.i, &now.a, mid, &m);
-        right.bound = upper_bound(g, cell, mid, &m, now.j, &now.b);
+        left.bound = upper_bound(g, cell, &now.a, mid, &m);
+        right.bound = upper_bound(g, cell, &m, now.j, &now.b);
         /* the more promising half is searched first: it sets the mark for the other */
         if (left.bound > right.bound) { stack[depth++] = right; stack[depth++] = left; }
         else { stack[depth++] = left; stack[depth++] = right; }

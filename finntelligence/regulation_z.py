@@ -1,7 +1,7 @@
 """Regulation Z (12 CFR 1026): the APR of any payments, and the note rate that a cap on it leaves.
 
-J(...) cites Appendix J, the actuarial method. Rates and shares are fractions (0.12 is 12 %),
-amounts are currency units, and ValueError answers what a docstring does not allow.
+J(...) cites Appendix J, the actuarial method. Amounts are currency units, rates and shares are
+fractions (0.12 is 12 %), and every function raises ValueError for what its text rules out.
 """
 
 import math
@@ -13,7 +13,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finntelligence.cashflow import apr as apr_of_level_loan
+from finntelligence.cashflow import apr as level_apr
 from finntelligence.cashflow import capped_payment, monthly_payment
 
 __all__ = [
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
-_ROUNDING = 1e-13  # payments this share below the advances count as equal to them
+
 _LARGEST_FORCE = 512.0  # a rate of e ** 512 a unit period: no payments earn it
-_TICK_DIGITS = 10  # as the ticks of a policy, so that rates compare exactly
+_TICK_DIGITS = 10  # as a policy's ticks, so that rates compare exactly
 
 
 class UnitPeriod(Enum):
-    """The usual time between payments: (days it counts as, number of them a year); J(b)(5).
+    """The usual time between payments: its days, and how many a year has; J(b)(5).
 
     >>> UnitPeriod.QUARTER.periods_per_year
     4
@@ -52,26 +52,23 @@ class UnitPeriod(Enum):
     QUARTER = (90, 4)
     HALF_YEAR = (180, 2)
 
-    @property
-    def periods_per_year(self) -> int:
-        """How many make a year, as `apr_of_flows` asks."""
-        return self.value[1]
+    def __init__(self, days: int, periods_per_year: int) -> None:
+        self.days, self.periods_per_year = days, periods_per_year
 
 
 def unit_period_fraction(unit: UnitPeriod, days: int, months: int = 0) -> tuple[int, float]:
-    """Return (30 * months + days) / days in the unit as a whole number and a fraction; J(b)(5).
+    """Return (30 * months + days) / days of the unit as whole periods and a fraction; J(b)(5).
 
-    Whole months are counted back from the later date; `days` are the odd ones before them, or, of
-    a day or weeks, all. From 23 May to 1 October are 9 days and 4 months, 1 + 39/90 quarters:
+    `months` are the whole ones counted back from the later date, `days` those left before them; a
+    unit of a day or weeks takes days only. 23 May to 1 October is 9 days and 4 months:
 
     >>> unit_period_fraction(UnitPeriod.QUARTER, days=9, months=4) == (1, 39 / 90)
     True
     """
-    length = unit.value[0]
-    if min(days, months) < 0 or (months and length % 15):
-        raise ValueError(f"{months} months and {days} days are not counted in a {unit.name}")
-    whole, odd = divmod(30 * months + days, length)
-    return whole, odd / length
+    if min(days, months) < 0 or (months and unit.days % 15):
+        raise ValueError(f"{months} months and {days} days are not counted by the {unit.name}")
+    whole, odd = divmod(30 * months + days, unit.days)
+    return whole, odd / unit.days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,99 +101,91 @@ def level_flows(
     return tuple(Flow(amount=payment, periods=t, fraction=first_fraction) for t in due)
 
 
-def apr_of_flows(
-    advances: Sequence[Flow], payments: Sequence[Flow], periods_per_year: float
-) -> float:
-    """Return the annual percentage rate periods_per_year * u, u solving J(b)(8) to 1e-12.
-
-        sum A / ((1 + e u) (1 + u) ** q) = sum P / ((1 + f u) (1 + u) ** t)
-
-    Payments sum to the advances or more, and some rate discounts them to these (none does if they
-    come first). Of several, as advances after payments can have, it is one. J(c)(1)(ii), 6,000 on
-    10 February and 36 payments of 200 from 1 April, 1 month and 19 days on:
-
-    >>> payments = level_flows(200, count=36, first_period=1, first_fraction=19 / 30)
-    >>> round(apr_of_flows([Flow(amount=6_000, periods=0)], payments, periods_per_year=12), 6)
-    0.118165
-    """
-    lent, paid = (math.fsum(flow.amount for flow in flows) for flows in (advances, payments))
-    if not (0 < lent * (1 - _ROUNDING) <= paid and 0 < periods_per_year < math.inf):
-        raise ValueError(f"{paid} paid for {lent} advanced, {periods_per_year} periods a year")
-    return periods_per_year * max(math.expm1(_force(_columns(payments), _columns(advances))), 0.0)
-
-
-def _columns(flows: Sequence[Flow]) -> Array:
-    return np.array([(flow.amount, flow.periods, flow.fraction) for flow in flows], dtype=float).T
-
-
 def _log_worth(flows: Array, force: float) -> tuple[float, float]:
     """Return the log of what flows are worth at the rate e ** force - 1, and its derivative."""
     amounts, periods, fractions = flows
     growth = 1 + fractions * math.expm1(force)
     logs = -periods * force - np.log(growth)
-    worths = amounts * np.exp(logs - logs.max())  # never all underflow
+    top = logs.max()  # taken out, for a worth may underflow
+    worths = amounts * np.exp(logs - top)
     times = periods + fractions * math.exp(force) / growth
-    return float(logs.max() + np.log(worths.sum())), -float(worths @ times / worths.sum())
+    return float(top + np.log(worths.sum())), -float(worths @ times / worths.sum())
 
 
-def _force(payments: Array, advances: Array) -> float:
-    """Return ln(1 + u) by Newton's method, bisecting where a step leaves the bracket or lags."""
+def apr_of_flows(
+    advances: Sequence[Flow], payments: Sequence[Flow], periods_per_year: float
+) -> float:
+    """Return the annual percentage rate periods_per_year * u, with u to 1e-12 from J(b)(8).
+
+        sum A / ((1 + e u) (1 + u) ** q) = sum P / ((1 + f u) (1 + u) ** t)
+
+    The payments sum to the advances or more, and some rate discounts them to the advances: none
+    does if they come first. An advance after a payment may make several do; one is returned.
+    6,000 on 10 February and 36 payments of 200 from 1 April, 1 + 19/30 months on, J(c)(1)(ii):
+
+    >>> payments = level_flows(200, count=36, first_period=1, first_fraction=19 / 30)
+    >>> round(apr_of_flows([Flow(amount=6_000, periods=0)], payments, periods_per_year=12), 6)
+    0.118165
+    """
+    lent, paid = (
+        np.array([(f.amount, f.periods, f.fraction) for f in side], dtype=float).reshape(-1, 3).T
+        for side in (advances, payments)
+    )
+    total = lent[0].sum()  # paid back in full, but for what rounding explains
+    if not (0 < total <= paid[0].sum() * (1 + 1e-13) and 0 < periods_per_year < math.inf):
+        raise ValueError("no advances, payments below them, or no periods in a year")
+    lent[0], paid[0] = lent[0] / total, paid[0] / total
+    # Newton's method in ln(1 + u), bisecting where a step leaves the bracket or lags
     low, high, force, step = 0.0, _LARGEST_FORCE, 0.0, math.inf
-    while high - low > 0 and abs(step) > 1e-15:
-        (paid, paid_slope), (lent, lent_slope) = (
-            _log_worth(flows, force) for flows in (payments, advances)
+    while abs(step) > 1e-15 * (1 + force):
+        (lent_log, lent_slope), (paid_log, paid_slope) = (
+            _log_worth(x, force) for x in (lent, paid)
         )
-        low, high = (force, high) if paid > lent else (low, force)
-        newton = (paid - lent) / (lent_slope - paid_slope or math.nan)
-        good = low <= force + newton <= high and abs(newton) <= abs(step) / 2
-        step = newton if good else (low + high) / 2 - force
+        low, high = (force, high) if paid_log > lent_log else (low, force)
+        newton = (paid_log - lent_log) / (lent_slope - paid_slope or math.nan)
+        lags = not low <= force + newton <= high or abs(newton) > 0.9 * abs(step)
+        step = (low + high) / 2 - force if lags else newton
         force += step
     if force > _LARGEST_FORCE - 1:
         raise ValueError("no rate discounts these payments to the advances")
-    return force
+    return periods_per_year * math.expm1(force)
 
 
 def single_payment_apr(amount: float, payment: float, days: int) -> float:
-    """Return the APR (payment / amount - 1) * 365 / days of a term up to a year; J(b)(5)(vii).
+    """Return (payment / amount - 1) * 365 / days, the APR of a term up to a year; J(b)(5)(vii).
 
-    1,000 on 3 January, 1,080 on 15 September, 255 days on, is J(c)(5)(i):
+    The payment is no less than the amount. 3 January to 15 September is 255 days, J(c)(5)(i):
 
     >>> round(single_payment_apr(1_000, 1_080, days=255), 6)
     0.11451
     """
-    if not 1 <= days <= 365:
-        raise ValueError(f"a term of 1 to 365 days, not {days}")
-    return apr_of_flows(
-        level_flows(amount, 1, first_period=0), level_flows(payment, 1, 1), 365 / days
-    )
+    if not (0 < days <= 365 and 0 < amount <= payment < math.inf):
+        raise ValueError(f"{payment} for {amount} after {days} days")
+    return (payment - amount) / amount * 365 / days
 
 
 def amount_financed(principal: ArrayLike, fee_share: ArrayLike, withheld: bool = True) -> Array:
-    """Return what the customer has of `principal`: principal * (1 - fee_share); 1026.18(b).
+    """Return principal * (1 - fee_share), the credit a customer has the use of; 1026.18(b).
 
-    All of it if the fee, 0 <= fee_share < 1 of the note, is not withheld but added to the note.
+    Of a fee that is not withheld but added to the note (`noted_principal`), all of `principal`.
+    A fee is a share of the note, 0 <= fee_share < 1.
 
     >>> float(amount_financed(10_000, 0.05))
     9500.0
     """
-    kept = 1 - _share(fee_share)
-    return np.asarray(principal, dtype=float) * (kept if withheld else np.ones_like(kept))
+    share = np.asarray(fee_share, dtype=float)
+    if not np.all((share >= 0) & (share < 1)):
+        raise ValueError("a fee is a share of the note from 0 to below 1")
+    return np.asarray(np.asarray(principal, dtype=float) * (1 - share * withheld))
 
 
 def noted_principal(requested: ArrayLike, fee_share: ArrayLike) -> Array:
-    """Return the note that leaves `requested` after its fee: requested / (1 - fee_share).
+    """Return requested / (1 - fee_share), the note that leaves `requested` after its fee.
 
     >>> float(noted_principal(9_500, 0.05))
     10000.0
     """
-    return np.asarray(requested, dtype=float) / (1 - _share(fee_share))
-
-
-def _share(fee_share: ArrayLike) -> Array:
-    share = np.asarray(fee_share, dtype=float)
-    if not np.all((share >= 0) & (share < 1)):
-        raise ValueError("a fee is a share of the note from 0 to below 1")
-    return share
+    return np.asarray(np.asarray(requested, dtype=float) / amount_financed(1.0, fee_share))
 
 
 def max_nominal_rate(
@@ -206,11 +195,34 @@ def max_nominal_rate(
     term_months: ArrayLike,
     tick: float | None = None,
 ) -> Array:
-    """Return the largest yearly nominal rate of the note whose APR is within `apr_cap`.
+    """Return the largest yearly nominal rate of a level monthly loan whose APR is within a cap.
 
-    The r with payment(principal, r) = payment(amount_financed, apr_cap), level and monthly; with
-    a `tick`, the last multiple of it up to r. NaN where the fee alone breaks the cap, at any rate.
+    It is the rate at which `principal` costs the payment that `amount_financed` would at the cap,
+    or the last multiple of `tick` below. NaN where the fee alone breaks the cap, at a rate of 0.
+    Terms are 1 month or more, 0 < amount_financed <= principal and apr_cap >= 0.
 
     >>> float(max_nominal_rate(9_500, 10_000, apr_cap=0.36, term_months=36, tick=1e-4))
     0.3192
     """
+    financed, lent, cap, n = np.broadcast_arrays(amount_financed, principal, apr_cap, term_months)
+    ordered = (financed > 0) & (financed <= lent) & (cap >= 0) & (n >= 1)
+    if not np.all(ordered & np.isfinite(lent + cap + n)) or (tick is not None and tick <= 0):
+        raise ValueError("an amount financed, principal, cap, term or tick is out of range")
+    payment, free = capped_payment(financed, cap, n), monthly_payment(lent, 0.0, n)
+    rate = np.maximum(level_apr(lent, np.maximum(payment, free), n), 0.0)
+    if tick is not None:
+        near = np.round(rate / tick)  # the last tick within the cap, or the one above it
+        above = monthly_payment(lent, np.round(near * tick, _TICK_DIGITS), n) > payment
+        rate = np.round((near - above) * tick, _TICK_DIGITS)
+    return np.where(payment >= free, rate, np.nan)
+
+
+def disclosed(apr: float) -> Decimal:
+    """Return an APR as the percentage points a customer reads, two decimals, halves up; 1026.22.
+
+    >>> disclosed(0.118165)
+    Decimal('11.82')
+    """
+    if not math.isfinite(apr):
+        raise ValueError(f"an APR of {apr} cannot be disclosed")
+    return (100 * Decimal(repr(float(apr)))).quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)

@@ -1,12 +1,18 @@
 """The best tick of every (principal, term) cell, found exactly without valuing every tick.
 
-Along the price of one cell p_accept falls, while the default hazard `h` and, at fixed `h`, every
-present value rise; payments and prepayments fall in `h`, recoveries rise in `h`. Hence on ticks
-i..j
+Per unit of balance a loan earns, each month, the margin
 
-    profit <= p_accept(i) * (inflow(rate j, h i) + recovery(rate j, h j) - outflow(rate i, h j))
+    m = (1 - h) u - (funding + capital + servicing cost) - h (1 - discounted recovery)
 
-wherever the bracket is positive. Intervals whose bound is below the best profit found cannot hold
+and its value is fee - acquisition - servicing * (months alive) + (balance at risk) * m. Along the
+price of one cell p_accept falls, the rate u and the default hazard `h` rise. Balance at risk and m
+rise in u and fall in h, months alive fall in h. Hence on ticks i..j
+
+    profit <= p_accept(i) * (fee - acquisition - servicing * alive(h j)
+                             + balance(u j, h i) * max(m(u j, h i), 0))
+
+wherever the bracket is positive.
+Intervals whose bound is below the best profit found cannot hold
 the optimum and are not looked at. `_search.c` is the same search compiled; without it numpy does it
 in two levels, with the same answers.
 """
@@ -206,7 +212,7 @@ class _Points:
     hazard: Array
     npv: Array
     profit: Array
-    recoveries: Array
+    months_alive: Array
 
 
 def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid, shadow_price: float) -> _Points:
@@ -227,7 +233,7 @@ def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid, shadow_price: f
         hazard=hazard,
         npv=npv,
         profit=profit,
-        recoveries=value.recoveries,
+        months_alive=value.months_alive,
     )
 
 
@@ -264,23 +270,24 @@ def _bounds(
     shape = edges.shape
     k = table[:, 2].astype(int).reshape(shape)[:, :-1]
     lent = table[:, 3].reshape(shape)[:, :-1]
-    nominal = grid.nominal[k, edges[:, :-1]], grid.nominal[k, edges[:, 1:]]
-    hazard = at.hazard.reshape(shape)
-    term, economics = grid.terms[k], grid.economics
-    high = loan_value(lent, nominal[1], term, hazard[:, :-1], economics)
-    low = loan_value(lent, nominal[0], term, hazard[:, 1:], economics)
-    # a hurdle below the cost of funds makes capital an income, which falls in the hazard
-    capital = low.capital_charge if np.all(low.capital_charge >= 0) else high.capital_charge
+    hazard, e = at.hazard.reshape(shape), grid.economics
+    term, nominal = grid.terms[k], grid.nominal[k, edges[:, 1:]]
+    high = loan_value(lent, nominal, term, hazard[:, :-1], e)
+    on_balance = high.npv - high.fee + high.acquisition + _per_month(high.months_alive, e)
     npv = (
-        (economics.origination_fee - 1 - shadow_price) * lent
-        - economics.acquisition_cost
-        + high.payments
-        + high.prepayments
-        + at.recoveries.reshape(shape)[:, 1:]
-        - low.servicing
-        - capital
+        high.fee
+        - shadow_price * lent
+        - high.acquisition
+        - _per_month(at.months_alive.reshape(shape)[:, 1:], e)
+        + np.maximum(on_balance, 0)
     )
     return np.asarray(at.p_accept.reshape(shape)[:, :-1] * npv)
+
+
+def _per_month(months_alive: Array, economics: Economics) -> Array:
+    """Present value of the fixed monthly servicing cost."""
+    discount = 1 / (1 + economics.cost_of_funds / cashflow.MONTHS)
+    return discount * economics.servicing_cost * months_alive
 
 
 def _hazard(grid: Grid, row: NDArray[np.int64], logit: Array) -> Array:
@@ -298,7 +305,7 @@ def _hazard(grid: Grid, row: NDArray[np.int64], logit: Array) -> Array:
 def _economics(grid: Grid, shadow_price: float) -> Array:
     e = grid.economics
     d = 1 / (1 + e.cost_of_funds / 12)
-    capital_cost = d * e.capital_ratio * (e.hurdle_rate - e.cost_of_funds) / 12
+    capital_cost = e.capital_ratio * (e.hurdle_rate - e.cost_of_funds) / 12
     return np.array(
         [
             d,
@@ -306,12 +313,12 @@ def _economics(grid: Grid, shadow_price: float) -> Array:
             e.origination_fee,
             e.acquisition_cost,
             d * e.servicing_cost,
-            d * e.servicing_rate / 12 + capital_cost,
-            d ** (1 + e.recovery_lag_months) * (1 - e.lgd),
+            e.cost_of_funds / 12 + e.servicing_rate / 12 + capital_cost,
+            1 - d**e.recovery_lag_months * (1 - e.lgd),
             shadow_price,
             e.cost_of_funds,
             -np.inf if grid.minimum_raroc is None else grid.minimum_raroc,
-            d * e.capital_ratio,
+            e.capital_ratio,
             capital_cost,
         ]
     )

@@ -62,16 +62,28 @@ class Economics:
 class LoanValue:
     """Present values of one booked loan; arrays of one broadcast shape, in currency units.
 
-    `npv` is economic profit: the sum of the flows discounted at the cost of funds, less the charge
-    for capital. `raroc` reaches the hurdle exactly where `npv` reaches zero.
+    `npv` is economic profit, and the waterfall sums to it:
+
+        npv = interest + fee - funding - credit_loss - servicing - acquisition - capital_charge
+
+    `payments`, `prepayments` and `recoveries` are the cash that comes back. `credit_loss` is what
+    defaults cost after recoveries; `expected_loss` (exposure times LGD, at default) leaves out that
+    recoveries come late. `months_alive` is the discounted, expected number of months the loan is
+    active at their start. `raroc` reaches the hurdle exactly where `npv` reaches zero.
     """
 
     payments: Array
     prepayments: Array
     recoveries: Array
+    interest: Array
+    fee: Array
+    funding: Array
+    credit_loss: Array
     servicing: Array
-    expected_loss: Array
+    acquisition: Array
     capital_charge: Array
+    expected_loss: Array
+    months_alive: Array
     npv: Array
     raroc: Array
 
@@ -172,30 +184,41 @@ def loan_value(
     before, after = _balance_sums(lent, payment, i, n, x, alive)
     payments = d * (1 - h) * payment * alive
     prepayments = d * (1 - h) * s * after
+    # Balances telescope: principal = sum over t of x ** (t - 1) * (B[t-1] - x * B[t]). Writing the
+    # principal lent that way turns cash in less cash out into earnings on the balance, exactly.
     exposure = d * h * before
     recoveries = d**economics.recovery_lag_months * (1 - economics.lgd) * exposure
+    interest = d * (1 - h) * i * before
+    funding = d * funds / MONTHS * before
+    fee = economics.origination_fee * lent
     servicing = d * (economics.servicing_cost * alive + economics.servicing_rate / MONTHS * before)
-    fixed = (economics.origination_fee - 1) * lent - economics.acquisition_cost
-    funded = fixed + payments + prepayments + recoveries - servicing
+    acquisition = np.full_like(lent, economics.acquisition_cost)
+    earned = interest + fee - funding - (exposure - recoveries) - servicing - acquisition
     capital = economics.capital_ratio * d * before
     charge = capital * (economics.hurdle_rate - funds) / MONTHS
     return LoanValue(
         payments=payments,
         prepayments=prepayments,
         recoveries=recoveries,
+        interest=interest,
+        fee=fee,
+        funding=funding,
+        credit_loss=exposure - recoveries,
         servicing=servicing,
-        expected_loss=economics.lgd * exposure,
+        acquisition=acquisition,
         capital_charge=charge,
-        npv=funded - charge,
-        raroc=_return_on_capital(funds, funded, capital),
+        expected_loss=economics.lgd * exposure,
+        months_alive=alive,
+        npv=earned - charge,
+        raroc=_return_on_capital(funds, earned, capital),
     )
 
 
-def _return_on_capital(funds: Array, funded: Array, capital: Array) -> Array:
-    """Return funds + 12 * funded / capital; without capital a gain is +inf and a loss -inf."""
+def _return_on_capital(funds: Array, earned: Array, capital: Array) -> Array:
+    """Return funds + 12 * earned / capital; without capital a gain is +inf and a loss -inf."""
     free = capital == 0
-    earned = MONTHS * funded / np.where(free, 1.0, capital)
-    return np.where(free, np.where(funded >= 0, np.inf, -np.inf), funds + earned)
+    yearly = MONTHS * earned / np.where(free, 1.0, capital)
+    return np.where(free, np.where(earned >= 0, np.inf, -np.inf), funds + yearly)
 
 
 def _balance_sums(

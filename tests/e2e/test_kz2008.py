@@ -1,6 +1,7 @@
 """The real book, from its published file to offers. Needs the file; see `kz_file`."""
 
 import gzip
+import json
 import re
 import subprocess
 
@@ -11,6 +12,8 @@ from tests.e2e.project import Project
 
 pytest_plugins = ["tests.e2e.project"]
 
+# a logit of take-up on the monthly rate, in points, with risk x wave dummies, on waves 1 and 2
+EXPERIMENT = -0.053
 ANSWERED = re.compile(r"(\d+) held-out applicants .* (\d+) with offers .* (\d+) failures")
 
 
@@ -68,8 +71,8 @@ def added(lender, kz_file):
 
 def test_the_published_file_is_recognised(added):
     _, printed = added
-    assert "kz_demandelasts_aer08_waves12.dta" in printed
-    assert "24557 quotes" in printed or "quotes" in printed
+    assert "https://doi.org/10.3886/E113240V1" in printed
+    assert "24557 quotes, 1840 loans" in printed
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +84,25 @@ def published(added):
     return lender
 
 
-def test_the_real_books_models_beat_constants_on_people_they_never_saw(published):
+def test_the_real_book_is_published(published):
     status = published.run("-m", "cli", "status")
     (row,) = [line for line in status.stdout.splitlines() if "kz2008" in line]
     assert "whole" in row
+
+
+def test_the_real_books_models_tell_people_they_never_saw_apart(published):
+    found = json.loads((published.root / "build" / "kz2008" / "evaluation.json").read_text())
+    for model in ("risk", "acceptance"):
+        assert found[model]["holdout"]["auc"]["low"] > 0.6
+        assert found[model]["holdout"]["gain"]["value"] > 0
+
+
+def test_the_price_slopes_interval_covers_the_experiments_own(published):
+    path = published.root / "build" / "kz2008" / "acceptance" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    reach = 1.96 * metrics["price_slope_se"]
+    assert abs(metrics["price_slope"] - EXPERIMENT) < reach
+    assert metrics["price_slope"] + reach < 0
 
 
 def test_a_thousand_held_out_clients_are_answered_within_the_policy(published):

@@ -214,6 +214,25 @@ def test_one_bad_request_among_others_spoils_only_itself(
             assert but_id(response.json()) == decided[at]
 
 
+def test_a_model_that_hangs_is_told_by_status_and_probe_until_it_answers_again(client, server):
+    family = psutil.Process(server.process.pid).children(recursive=True)
+    (risk,) = [process for process in family if "RiskRunner" in process.cmdline()]
+    risk.suspend()
+    try:
+        content = client.get("/v1/status").json()
+        ready = client.get("/readyz").status_code
+        alive = client.get("/livez").status_code
+    finally:
+        risk.resume()
+    assert content["status"] == "degraded"
+    assert {name: model["ready"] for name, model in content["models"].items()} == {
+        "risk": False,
+        "acceptance": True,
+    }
+    assert (ready, alive) == (503, 200)
+    assert client.get("/v1/status").json()["status"] == "ready"
+
+
 def test_a_port_in_use_is_one_clear_line_and_exit_1(project):
     with socket.create_server((LOOPBACK, 0)) as holder:
         port = str(holder.getsockname()[1])

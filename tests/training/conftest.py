@@ -153,6 +153,8 @@ def project(trained, tmp_path, monkeypatch):
     store.mkdir()
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "dvc"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     BentoMLContainer.model_store.set(ModelStore(str(store)))
     yield root
     BentoMLContainer.model_store.reset()

@@ -42,7 +42,7 @@ def test_a_book_without_data_is_one_clear_error_that_says_what_to_do(project):
 
 def test_a_stage_that_fails_is_one_clear_error_and_keeps_what_is_finished(project):
     dvc_project(project, FAILED)
-    with pytest.raises(PipelineError, match="stopped before publish@simulated.*run the same"):
+    with pytest.raises(PipelineError, match=r"stopped before publish@simulated.*run the same"):
         run("simulated", project)
     assert Paths("simulated", project).model("risk").exists()
 
@@ -53,7 +53,10 @@ def test_a_finished_pipeline_ends_with_a_whole_published_pair(project):
     assert stored_pair_is_whole(Paths("simulated"))
 
 
-@pytest.mark.xfail(reason="`publish` and the registry look below the working directory, not `root`")
+@pytest.mark.xfail(
+    reason="`publish` and the registry look below the working directory, not `root`",
+    raises=InvalidDeclarationError,
+)
 def test_the_pipeline_runs_from_any_folder(project, tmp_path_factory, monkeypatch):
     dvc_project(project, DONE)
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
