@@ -4,6 +4,7 @@
 in processes of its own. Thin on purpose: what decides is `serving.handler`.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -85,7 +86,8 @@ class OfferService:
             # bound at the call: `to_async` does not resolve while the service starts
             runner: Any = getattr(self, name).to_async
             try:
-                return np.asarray(await runner.coefficients(rows))
+                async with asyncio.timeout(_settings.model_timeout_s):
+                    return np.asarray(await runner.coefficients(rows))
             except (aiohttp.ClientError, BentoMLException, TimeoutError, OSError) as error:
                 raise ModelUnavailableError(f"the {name} model does not answer") from error
 

@@ -16,15 +16,16 @@ Array = NDArray[np.float64]
 
 MOST_REASONS = 4  # the commentary on 12 CFR 1002.9(b)(2): more than four are not likely helpful
 
-_PRICE_RANGE_REASON = "No permitted price exists for this amount and term"
+_NO_PRICE = ("No permitted price exists for this amount and term", "Ask for another term")
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why nothing was offered: a stable code and a plain sentence."""
+    """Why nothing was offered: a stable code, a plain sentence, and what would satisfy the rule."""
 
     code: str
     text: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,6 @@ def decide(
 
 
 def _reasons(broken: Mapping[str, int]) -> tuple[Reason, ...]:
-    texts = {rule.code: rule.reason for rule in RULES} | {PRICE_RANGE: _PRICE_RANGE_REASON}
+    texts = {rule.code: (rule.reason, rule.remedy) for rule in RULES} | {PRICE_RANGE: _NO_PRICE}
     ranked = sorted(broken, key=lambda code: -broken[code])
-    return tuple(Reason(code, texts[code]) for code in ranked[:MOST_REASONS])
+    return tuple(Reason(code, *texts[code]) for code in ranked[:MOST_REASONS])

@@ -23,12 +23,14 @@ class Role(StrEnum):
     """What a field may be used for.
 
     `feature`: models may see it. `protected` and `group`: fairness tests only.
+    `jurisdiction`: says which law applies; caps may depend on it, models never see it.
     `leak`: known only after the decision, so nothing may use it.
     """
 
     FEATURE = "feature"
     PROTECTED = "protected"
     GROUP = "group"
+    JURISDICTION = "jurisdiction"
     LEAK = "leak"
 
 

@@ -58,7 +58,8 @@ class OfferTerms:
     """Terms to value, as arrays of one broadcast shape (offers), for one applicant or many.
 
     Rates are fractions, money in the book's currency; `quoted_rate` and `benchmark` in the book's
-    convention. `monthly_income` is NaN where unknown.
+    convention. `monthly_income` is NaN where unknown. `apr_cap` is the applicant's where the policy
+    has caps by jurisdiction, else None: the policy's own applies.
     """
 
     principal: Array
@@ -70,6 +71,7 @@ class OfferTerms:
     requested_principal: Array
     requested_term_months: Array
     monthly_income: Array
+    apr_cap: Array | None = None
 
 
 def application(
@@ -91,7 +93,7 @@ def application(
         *_unusable(portfolio, features),
     ]
     values: dict[str, Value] = {}
-    for field in portfolio.features:
+    for field in portfolio.asked:
         value = features.get(field.name)
         problem = field.problem(value)
         if problem:
@@ -130,8 +132,8 @@ def _unusable(portfolio: Portfolio, features: Mapping[str, object]) -> list[Fiel
     for name in features:
         field = portfolio.field(name)
         if field is None:
-            known = ", ".join(f.name for f in portfolio.features)
+            known = ", ".join(f.name for f in portfolio.asked)
             problems.append(FieldProblem(f"features.{name}", f"is unknown; known: {known}"))
-        elif field.role is not Role.FEATURE:
+        elif field.role in _NOT_FOR_OFFERS:
             problems.append(FieldProblem(f"features.{name}", _NOT_FOR_OFFERS[field.role]))
     return problems

@@ -149,6 +149,7 @@ def _offered(
     benchmark = portfolio.price.benchmark.rate(wide, terms[None], funds)
     listed = portfolio.price.list_rate.rate(wide, terms[None], funds)
     open_rate = np.full(len(row), np.nan)
+    caps = market.policy.apr_caps(columns)
     offered = OfferTerms(
         principal=np.tile(amounts, (1, len(terms))).ravel(),
         term_months=terms[row],
@@ -159,6 +160,7 @@ def _offered(
         requested_principal=np.repeat(columns["requested_principal"], cells),
         requested_term_months=np.repeat(columns["requested_term_months"], cells),
         monthly_income=np.repeat(portfolio.affordability.monthly_income(columns), cells),
+        apr_cap=None if caps is None else np.repeat(caps, cells),
     )
     return offered, np.repeat(listed, per_term, axis=1).ravel()
 
@@ -313,6 +315,7 @@ def terms_at(
         requested_principal=columns["requested_principal"],
         requested_term_months=columns["requested_term_months"],
         monthly_income=portfolio.affordability.monthly_income(columns),
+        apr_cap=market.policy.apr_caps(columns),
     )
 
 

@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from finntelligence.cashflow import capped_payment
 from finntelligence.declaration import Section, content_digest, merged
+from finntelligence.fields import Kind, Role
 from finntelligence.offers import OfferTerms
 from finntelligence.portfolio import Portfolio, read_economics
 from finntelligence.value import Economics, LoanValue
 
-__all__ = ["RULES", "Candidates", "Policy", "Rule"]
+__all__ = ["RULES", "Candidates", "Jurisdictions", "Policy", "Rule"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -26,12 +27,21 @@ TICK_DIGITS = 10  # rates are rounded to this many digits, so that ticks compare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jurisdictions:
+    """Caps on the fee-inclusive APR by the value of an application's `field`."""
+
+    field: str
+    apr_caps: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A validated lending policy; rates are fractions in the book's quoted convention.
 
     `tick` is the distance between quotable rates from `minimum_rate` on. `trust_below` and
     `trust_above` bound the price around the list price, where customers' answers were observed.
-    A cap of None does not apply. `digest` is the SHA-256 of the effective content.
+    A cap of None does not apply; `jurisdictions` has caps on the APR by the value of a declared
+    field. `digest` is the SHA-256 of the effective content.
     """
 
     principal_ratios: tuple[float, ...]
@@ -45,6 +55,7 @@ class Policy:
     trust_below: float
     trust_above: float
     apr_cap: float | None
+    jurisdictions: Jurisdictions | None
     pti_cap: float | None
     dti_cap: float | None
     pd_cutoff: float | None
@@ -87,6 +98,7 @@ class Policy:
             trust_below=trust.number("below", 0, 10),
             trust_above=trust.number("above", 0, 10),
             apr_cap=section.optional_number("apr_cap", 0.0001, 100),
+            jurisdictions=_jurisdictions(section, portfolio),
             pti_cap=section.optional_number("pti_cap", 0.0001, 1),
             dti_cap=section.optional_number("dti_cap", 0.0001, 2),
             pd_cutoff=section.optional_number("pd_cutoff", 0.0001, 1),
@@ -112,6 +124,14 @@ class Policy:
         return cls.from_mapping(
             portfolio, dict(section.section(name).items()) if section.has(name) else None
         )
+
+    def apr_caps(self, columns: Mapping[str, NDArray[Any]]) -> Array | None:
+        """Return each applicant's cap on the APR, (n,), inf for none; or None: no such rule."""
+        if self.jurisdictions is None:
+            return None
+        other = np.inf if self.apr_cap is None else self.apr_cap
+        places = np.ravel(columns[self.jurisdictions.field])
+        return np.array([self.jurisdictions.apr_caps.get(str(place), other) for place in places])
 
     def ticks(self) -> Array:
         """Return every quotable rate, lowest first."""
@@ -151,7 +171,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One requirement on an offer, with a stable code and a plain reason.
+    """One requirement on an offer: a stable code, a plain reason, and what would satisfy it.
 
     A rule about affordability or cost has a `payment_cap`: the largest monthly payment it permits,
     so that the optimiser can turn it into a last tick. The others judge valued candidates.
@@ -159,6 +179,7 @@ class Rule:
 
     code: str
     reason: str
+    remedy: str
     payment_cap: Callable[[OfferTerms, Array, Policy], Array] | None = None
     judge: Callable[[Candidates, Policy], Mask] | None = None
 
@@ -173,9 +194,12 @@ class Rule:
 
 def _apr_cap(terms: OfferTerms, _: Array, policy: Policy) -> Array:
     financed = terms.principal * (1 - policy.economics.origination_fee)
-    if policy.apr_cap is None:
+    cap = policy.apr_cap if terms.apr_cap is None else terms.apr_cap
+    if cap is None:
         return np.full(np.shape(financed), np.inf)
-    return capped_payment(financed, policy.apr_cap, terms.term_months)
+    limited = np.isfinite(cap)
+    payment = capped_payment(financed, np.where(limited, cap, 0.0), terms.term_months)
+    return np.where(limited, payment, np.inf)
 
 
 def _income_share(terms: OfferTerms, share: Array, missing: str) -> Array:
@@ -212,39 +236,63 @@ RULES: tuple[Rule, ...] = (
     Rule(
         code="NO_EVIDENCE",
         reason="Customers' answers to this amount or term were never observed",
+        remedy="Ask for an amount and a term that this lender has offered before",
         judge=lambda c, _: ~c.guessed,
     ),
     Rule(
         code="APR_CAP",
         reason="The cost of credit would exceed the lawful or policy maximum",
+        remedy="A larger amount or a longer term spreads the fee and lowers the cost of credit",
         payment_cap=_apr_cap,
     ),
     Rule(
         code="PTI",
         reason="Income is too low for the monthly payment",
+        remedy="A smaller amount or a longer term lowers the monthly payment",
         payment_cap=_pti_cap,
     ),
     Rule(
         code="DTI",
         reason="Income is too low for the resulting debt payments",
+        remedy="A smaller amount, a longer term or less existing debt lowers the debt payments",
         payment_cap=_dti_cap,
     ),
     Rule(
         code="PD_CUTOFF",
         reason="The estimated probability of default is above the lender's limit",
+        remedy="A smaller amount or a shorter term lowers the estimate",
         judge=_within_pd_cutoff,
     ),
     Rule(
         code="RAROC",
         reason="The expected credit loss is too high for the capital the loan needs",
+        remedy="A smaller amount or a shorter term lowers the expected loss",
         judge=_reaches_raroc,
     ),
     Rule(
         code="EXPECTED_LOSS",
         reason="The expected credit loss and cost of the loan exceed what its price may bring in",
+        remedy="Another amount or term may carry the fixed cost, or lower the expected loss",
         judge=lambda c, _: np.asarray(c.value.npv > 0),
     ),
 )
+
+
+def _jurisdictions(section: Section, portfolio: Portfolio) -> Jurisdictions | None:
+    if not section.has("jurisdictions"):
+        return None
+    inner = section.section("jurisdictions")
+    name = inner.text("field")
+    field = portfolio.field(name)
+    if field is None or field.role is not Role.JURISDICTION or field.kind is not Kind.CATEGORY:
+        raise inner.fail("field", f"must name a category of role jurisdiction, is {name!r}")
+    if not field.required:
+        raise inner.fail("field", f"{name!r} must be required: the law must be known")
+    caps = inner.section("apr_caps")
+    found = {place: caps.number(place, 0.0001, 100) for place in field.values if caps.has(place)}
+    caps.close()
+    inner.close()
+    return Jurisdictions(field=name, apr_caps=found)
 
 
 def _ratios(section: Section) -> tuple[float, ...]:

@@ -142,6 +142,11 @@ class Portfolio:
         """The fields a model may see, by name."""
         return tuple(f for f in self.fields if f.role is Role.FEATURE)
 
+    @property
+    def asked(self) -> tuple[Field, ...]:
+        """The fields an application carries: features, and what says which law applies."""
+        return tuple(f for f in self.fields if f.role in (Role.FEATURE, Role.JURISDICTION))
+
     def field(self, name: str) -> Field | None:
         """Return the field called `name`, or None."""
         return next((f for f in self.fields if f.name == name), None)

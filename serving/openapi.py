@@ -1,6 +1,7 @@
 """The API's description, generated from the served portfolio's declaration."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,7 +93,7 @@ def _status() -> dict[str, Any]:
 
 def _request_schema(portfolio: Portfolio) -> dict[str, Any]:
     axes = portfolio.axes
-    features = portfolio.features
+    features = portfolio.asked
     return {
         "type": "object",
         "additionalProperties": False,
@@ -128,5 +129,5 @@ def _field_schema(field: Field) -> Mapping[str, Any]:
 
 def curl(portfolio: Portfolio, url: str) -> str:
     """Return a ready-to-paste shell command that asks for offers."""
-    body = json.dumps(example_request(portfolio))
-    return f"curl -s {url}/v1/offers -H 'Content-Type: application/json' -d '{body}'"
+    body = shlex.quote(json.dumps(example_request(portfolio)))
+    return f"curl -s {url}/v1/offers -H 'Content-Type: application/json' -d {body}"

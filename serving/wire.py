@@ -69,6 +69,7 @@ class Reason(BaseModel):
 
     code: str
     text: str
+    remedy: str = Field(description="What would satisfy the rule.")
 
 
 class OfferResponse(BaseModel):
@@ -135,7 +136,7 @@ def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> Off
         outcome="offers" if decision.offers else "decline",
         currency=portfolio.currency,
         offers=[Offer(**asdict(offer)) for offer in decision.offers],
-        reasons=[Reason(code=reason.code, text=reason.text) for reason in decision.reasons],
+        reasons=[Reason(**asdict(reason)) for reason in decision.reasons],
         versions=dict(decision.versions),
     )
 

@@ -155,7 +155,7 @@ def _draw(rows: list[dict[str, float]], by: str, title: str, path: Path) -> None
 
 def applications(portfolio: Portfolio, frame: pd.DataFrame) -> list[Application]:
     """Return held-out rows as the applications a service would receive."""
-    names = [field.name for field in portfolio.features]
+    names = [field.name for field in portfolio.asked]
     rows = []
     for row in frame.to_dict("records"):
         values = {name: None if pd.isna(row[name]) else row[name] for name in names}

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from finntelligence import cashflow
 from finntelligence.errors import InvalidDeclarationError
-from finntelligence.optimiser import candidates
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.offers import application
+from finntelligence.optimiser import Market, candidates, optimum
 from finntelligence.policy import RULES, Policy
 from finntelligence.portfolio import Portfolio
 
@@ -368,3 +370,57 @@ def test_terms_are_distinct_whole_months(simulated, terms):
 def test_the_policys_amounts_lie_inside_the_books(simulated, bounds):
     with pytest.raises(InvalidDeclarationError, match=r"^policy\.m\w+_principal"):
         Policy.from_mapping(simulated, bounds)
+
+
+# --- jurisdictions -----------------------------------------------------------------------------
+
+STATE = {
+    "type": "category",
+    "values": ["CA", "NY", "TX"],
+    "role": "jurisdiction",
+    "meaning": "State of residence",
+}
+
+
+def test_the_law_of_the_applicants_place_caps_the_apr(changed):
+    book = Portfolio.from_mapping(changed("simulated", {"fields.state": STATE}))
+    caps = {"jurisdictions": {"field": "state", "apr_caps": {"NY": 0.16, "TX": 0.5}}}
+    policy = Policy.from_mapping(book, caps)
+    columns = {"state": np.array(["CA", "NY", "TX"])}
+    assert policy.apr_caps(columns).tolist() == [0.36, 0.16, 0.5]
+    assert Policy.from_mapping(book).apr_caps(columns) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ({"field": "home", "apr_caps": {}}, "field"),
+        ({"field": "nowhere", "apr_caps": {}}, "field"),
+        ({"field": "state", "apr_caps": {"ZZ": 0.1}}, r"apr_caps\.ZZ"),
+        ({"field": "state", "apr_caps": {"NY": -1}}, r"apr_caps\.NY"),
+        ({"field": "state"}, "apr_caps"),
+    ],
+)
+def test_an_impossible_rule_of_law_is_refused_by_path(changed, rule, path):
+    book = Portfolio.from_mapping(changed("simulated", {"fields.state": STATE}))
+    with pytest.raises(InvalidDeclarationError, match=rf"^policy\.jurisdictions\.{path}: "):
+        Policy.from_mapping(book, {"jurisdictions": rule})
+
+
+def test_a_lower_cap_of_the_applicants_place_lowers_its_offers_apr(changed, models):
+    book = Portfolio.from_mapping(changed("simulated", {"fields.state": STATE}))
+    caps = {"jurisdictions": {"field": "state", "apr_caps": {"NY": 0.14}}}
+    risk, acceptance = models(book)
+    market = Market(
+        portfolio=book, policy=Policy.from_mapping(book, caps), risk=risk, acceptance=acceptance
+    )
+    found = {}
+    for state in ("CA", "NY"):
+        request = {**book.example, "features": {**book.example["features"], "state": state}}
+        asked = application(book, **request)
+        row = design_matrix(book, application_columns(asked))
+        coefficients = [model.coefficients(row)[0] for model in (risk, acceptance)]
+        found[state] = optimum(asked, market, *coefficients).offers
+    assert found["CA"]
+    assert max(offer.apr for offer in found["CA"]) > 0.14
+    assert all(offer.apr <= 0.14 + 1e-9 for offer in found["NY"])
