@@ -12,7 +12,7 @@
 #define PTI_SHARE_CAP 0.5
 #define PRICE_UNIT 0.01
 #define MAX_STACK 64
-#define LEAF 8
+#define LEAF 4
 
 /* columns of the cells array */
 enum { LOW, HIGH, ROW, PRINCIPAL, BENCHMARK, A_CONST, A_GAP, A_HINGE,
@@ -33,7 +33,7 @@ typedef struct {
 } Grid;
 
 typedef struct {
-    double p_accept, logit, h, x, alive, npv, profit;
+    double p_accept, logit, h, x, xn, alive, npv, profit;
 } Point;
 
 static double power(double base, int n) {
@@ -68,14 +68,14 @@ static double hazard(const Grid *g, Py_ssize_t row, double logit) {
 }
 
 /* discounted, survival-weighted balance at risk, per unit lent: sum of x^(t-1) B[t-1] */
-static double balance(double u, double factor, double decay, double x, double alive, int n) {
+static double balance(double u, double factor, double decay, double x, double xn, double alive,
+                      int n) {
     if (u == 0.0) {
         double ramp = 0.0, weight = 1.0;  /* term by term: the closed form cancels as x nears 1 */
         for (int t = 1; t < n; t++) ramp += t * (weight *= x);
         return alive - ramp / n;
     }
-    double y = x * (1.0 + u);
-    return factor / u * (alive - decay * geometric(y, power(y, n), n));
+    return factor / u * (alive - decay * geometric(x * (1.0 + u), xn / decay, n));
 }
 
 /* monthly earnings per unit of balance: interest less funding, capital, servicing and defaults */
@@ -119,9 +119,10 @@ static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
     p.logit = risk_logit(g, cell, tick);
     p.h = hazard(g, row, p.logit);
     p.x = (1.0 - p.h) * (1.0 - e[SMM]) * e[DISCOUNT];
-    p.alive = geometric(p.x, power(p.x, n), n);
+    p.xn = power(p.x, n);
+    p.alive = geometric(p.x, p.xn, n);
     double u = g->monthly[at], lent = cell[PRINCIPAL];
-    double before = e[DISCOUNT] * balance(u, g->factor[at], g->decay[at], p.x, p.alive, n);
+    double before = e[DISCOUNT] * balance(u, g->factor[at], g->decay[at], p.x, p.xn, p.alive, n);
     p.npv = lent * (e[FEE] - e[SHADOW] + before * margin(e, u, p.h)) - e[ACQUISITION] -
             e[SERVICING] * p.alive;
     int refused = p.npv <= 0;
@@ -141,7 +142,8 @@ static double upper_bound(const Grid *g, const double *cell, const Point *pi, Py
     double u = g->monthly[at], best_margin = margin(e, u, pi->h), on_balance = 0.0;
     if (best_margin > 0)
         on_balance = e[DISCOUNT] * best_margin *
-                     balance(u, g->factor[at], g->decay[at], pi->x, pi->alive, (int)g->terms[row]);
+                     balance(u, g->factor[at], g->decay[at], pi->x, pi->xn, pi->alive,
+                             (int)g->terms[row]);
     double npv = cell[PRINCIPAL] * (e[FEE] - e[SHADOW] + on_balance) - e[ACQUISITION] -
                  e[SERVICING] * pj->alive;
     return npv > 0 ? pi->p_accept * npv : -1.0;

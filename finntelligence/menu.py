@@ -7,12 +7,9 @@ an offer's `p_accept` when it is shown alone, and the dissimilarity mu in (0, 1]
     P(any) = I ** mu / (1 + I ** mu)
     P(o)   = P(any) * exp(u_o / mu) / I
 
-One offer alone keeps its `p_accept`. mu = 1 is the multinomial logit: each further offer is a
-fresh reason to accept. As mu falls to 0 offers replace one another, and only the likeliest counts.
-Answers to single offers say nothing of mu: it is an assumption until answers to menus are logged.
-
-Sources: McFadden (1978), "Modelling the choice of residential location"; Train (2009), "Discrete
-Choice Methods with Simulation", chapter 4.
+One offer alone keeps its `p_accept`. mu = 1 is the multinomial logit; as mu falls to 0 offers
+replace one another and only the likeliest counts. Answers to single offers say nothing of mu: it
+is assumed. Source: Train (2009), "Discrete Choice Methods with Simulation", chapter 4.
 """
 
 from dataclasses import dataclass
@@ -41,9 +38,8 @@ _TIE = 1e-12  # of the best profit: above rounding, and nothing to show an offer
 class Menu:
     """The best menu among candidate offers, and what is expected of it.
 
-    `chosen` are positions among the candidates, rising; `p_choice` is P(o) of each of them in this
-    menu, `p_any` the probability that one is taken. `profit` is in currency units per customer
-    asked. An empty menu has no choice and no profit.
+    `chosen` are positions among the candidates, rising; `p_choice` is P(o) of each in this menu,
+    `p_any` their sum, `profit` in currency units per customer asked. An empty menu has neither.
     """
 
     chosen: tuple[int, ...]
@@ -72,12 +68,8 @@ class Menu:
         p, value = _offers(p_accept, npv)
         chosen = best_menu(p, value, dissimilarity, size)
         p_choice, p_any = choice_probabilities(p[list(chosen)], dissimilarity)
-        return cls(
-            chosen=chosen,
-            p_choice=tuple(p_choice.tolist()),
-            p_any=p_any,
-            profit=float(value[list(chosen)] @ p_choice),
-        )
+        profit = float(value[list(chosen)] @ p_choice)
+        return cls(chosen=chosen, p_choice=tuple(p_choice.tolist()), p_any=p_any, profit=profit)
 
 
 def choice_probabilities(
@@ -85,8 +77,7 @@ def choice_probabilities(
 ) -> tuple[Array, float]:
     """Return P(o) of each offer of a menu, shape (n,), and P(any), their sum.
 
-    `p_accept`, (n,), is the probability of accepting each offer when it is shown alone. Of an empty
-    menu nothing is taken.
+    `p_accept`, (n,), is that of each offer shown alone. Of an empty menu nothing is taken.
 
     >>> p_choice, p_any = choice_probabilities([0.5, 0.2])
     >>> p_choice.round(4).tolist(), round(p_any, 4)
@@ -113,7 +104,7 @@ def menu_profit(p_accept: ArrayLike, npv: ArrayLike, dissimilarity: float = DISS
     >>> round(menu_profit([0.35, 0.3], [500, 600]), 2)
     219.64
     >>> round(menu_profit([0.4, 0.35, 0.3], [300, 500, 600]), 2)  # one more offer, less profit
-    213.73
+    207.07
 
     Raises:
         ValueError: as `choice_probabilities`, or when `npv` is not finite or of another shape.
@@ -148,10 +139,8 @@ def best_menu(
     """
     p, value = _offers(p_accept, npv)
     mu = _dissimilarity(dissimilarity)
-    if p.size > MOST_CANDIDATES:
-        raise ValueError(f"a menu is chosen from at most {MOST_CANDIDATES} offers, not {p.size}")
-    if size < 1:
-        raise ValueError(f"size must be at least 1, not {size}")
+    if p.size > MOST_CANDIDATES or size < 1:
+        raise ValueError(f"cannot choose {size} of {p.size} offers (at most {MOST_CANDIDATES})")
     worthy = np.flatnonzero(value > 0)
     if not worthy.size:
         return ()
@@ -179,11 +168,11 @@ def _choice(p: Array, shown: NDArray[np.bool_], mu: float) -> tuple[Array, Array
 
 @cache  # at most 78 tables, the largest of 48 KB
 def _menus(offers: int, size: int) -> NDArray[np.bool_]:
-    """Return every menu of 1 to `size` offers, (offers, menus): fewer, then earlier offers first."""
+    """Return every menu of 1 to `size` offers, (offers, menus): fewer, then earlier, come first."""
     masks = np.arange(2**offers - 1, 0, -1)  # the first offer is the highest bit
-    shown: NDArray[np.bool_] = (masks >> np.arange(offers - 1, -1, -1)[:, None]) & 1 == 1
-    count = shown.sum(axis=0)
-    shown = shown[:, np.argsort(count, kind="stable")[: np.count_nonzero(count <= size)]]
+    count = np.bitwise_count(masks)
+    masks = masks[np.argsort(count, kind="stable")][: np.count_nonzero(count <= size)]
+    shown: NDArray[np.bool_] = (masks >> np.arange(offers)[::-1, None]) & 1 == 1
     shown.setflags(write=False)
     return shown
 

@@ -73,7 +73,8 @@ class RateRule:
         base = self._segment(columns[self.field]) + self.funds_coefficient * funds
         share = np.log(np.asarray(term_months, dtype=float) / self.term_from)
         term_part = self.term_coefficient * share / np.log(self.term_to / self.term_from)
-        return np.asarray(np.clip(base, *self.clip) + term_part)
+        low, high = self.clip
+        return np.asarray(np.minimum(np.maximum(base, low), high) + term_part)
 
     def _segment(self, column: NDArray[Any]) -> Array:
         if self.categories:
@@ -83,7 +84,10 @@ class RateRule:
         if self.cuts:
             return np.asarray(self.values)[np.searchsorted(self.cuts, number, side="right")]
         z = (number - self.centre) / self.scale
-        return np.asarray(np.polynomial.polynomial.polyval(z, self.values), dtype=float)
+        result = np.zeros_like(z)
+        for coefficient in reversed(self.values):  # Horner's scheme
+            result = result * z + coefficient
+        return result
 
 
 def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def test_a_months_interest_is_rounded_half_up_to_the_cent(principal, rate, term)
 
 
 def test_a_true_half_cent_of_interest_rounds_up():
-    assert schedule(30, 0.01, 2)[0].interest == Decimal("0.03")  # 30 / 1200 is 2.5 cents
+    assert schedule(16.50, 0.04, 12)[0].interest == Decimal("0.06")  # 5.5 cents
 
 
 @given(principal=PRINCIPALS, rate=TICKS.filter(bool), term=st.integers(2, 120))

@@ -1,7 +1,7 @@
 import pytest
 
 from finntelligence.decision import Decision, Reason, decide
-from finntelligence.optimiser import optimum
+from finntelligence.optimiser import Optimum, optimum
 from finntelligence.policy import RULES
 
 VERSIONS = {"risk": "risk/7", "acceptance": "acceptance/3"}
@@ -74,6 +74,14 @@ def test_a_decline_names_the_rule_that_left_nothing(simulated, ask, code, change
     decision = decided(ask(simulated, changes, features))
     assert decision.offers == ()
     assert [reason.code for reason in decision.reasons] == [code]
+
+
+def test_of_many_reasons_the_four_that_stopped_most_are_told(simulated, ask, monkeypatch):
+    broken = {"PTI": 1, "DTI": 5, "APR_CAP": 2, "PD_CUTOFF": 4, "PRICE_RANGE": 3, "RAROC": 0}
+    stopped = Optimum(offers=(), broken=broken)
+    monkeypatch.setattr("finntelligence.decision.optimum", lambda *_: stopped)
+    codes = [reason.code for reason in decided(ask(simulated)).reasons]
+    assert codes == ["DTI", "PD_CUTOFF", "PRICE_RANGE", "APR_CAP"]
 
 
 def test_the_offers_of_a_decision_are_the_best_permitted_ones(book, ask):

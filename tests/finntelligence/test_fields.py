@@ -109,6 +109,13 @@ def test_what_only_looks_like_a_number_is_no_number(value):
     assert number(type="integer").problem(value) == "must be a whole number from 300 to 850 points"
 
 
+@pytest.mark.parametrize("kind", ["number", "integer"])
+def test_true_is_not_one(kind):
+    field = number(type=kind, minimum=0, maximum=1)
+    assert field.problem(1) is None
+    assert field.problem(True) is not None
+
+
 @given(value=st.integers(300, 850))
 def test_an_integer_may_come_as_a_float_that_is_whole(value):
     assert number(type="integer").problem(float(value)) is None

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from finntelligence.errors import InvalidApplicationError
 from finntelligence.fields import Kind
 from finntelligence.offers import application
+from finntelligence.portfolio import Portfolio
 
 
 def problems(book, features=None, **request):
@@ -114,6 +115,14 @@ def test_an_amount_nobody_may_ask_for_is_named_with_the_bounds(simulated, value)
 def test_a_term_nobody_may_ask_for_is_named_with_the_terms(simulated, value):
     found = problems(simulated, requested_term_months=value)
     assert found == {"requested_term_months": "must be one of 24, 36, 48, 60 months"}
+
+
+def test_true_is_neither_an_amount_nor_a_month(changed):
+    axes = {"axes.minimum_principal": 1, "axes.terms": [1, 4, 6, 12]}
+    book = Portfolio.from_mapping(changed("kz2008", axes))
+    assert problems(book, requested_principal=1, requested_term_months=1) == {}
+    found = problems(book, requested_principal=True, requested_term_months=True)
+    assert set(found) == {"requested_principal", "requested_term_months"}
 
 
 def test_a_whole_number_may_come_as_a_float(book):

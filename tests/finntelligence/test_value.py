@@ -130,7 +130,7 @@ def test_the_hazard_rises_with_the_pd_and_with_competing_prepayment(pd, more, n,
     assert default_hazard(pd, n, s + more) > hazard
 
 
-@pytest.mark.parametrize(("pd", "clipped"), [(0, PD_FLOOR), (-1, PD_FLOOR), (1, PD_CEILING)])
+@pytest.mark.parametrize(("pd", "clipped"), [(0, 1e-5), (-1, 1e-5), (0.96, 0.95), (1, 0.95)])
 def test_a_pd_beyond_what_is_believable_is_clipped(pd, clipped):
     assert default_hazard(pd, 36, 0.01) == default_hazard(clipped, 36, 0.01)
 

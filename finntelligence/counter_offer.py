@@ -1,0 +1,142 @@
+"""What smaller amount or longer term would be approved, asked of the whole engine again.
+
+A declined applicant learns the nearest request that would have offers. Distance is what the
+applicant gives up: the share of the principal plus the absolute log ratio of the terms. The
+applicant's features stay as they are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence import offers
+from finntelligence.features import application_columns
+from finntelligence.offers import Application, Offer
+from finntelligence.optimiser import Market, optimum, solve
+from finntelligence.policy import Policy
+from finntelligence.portfolio import Portfolio
+
+__all__ = ["CounterOffer", "alternatives", "counter_offer"]
+
+Array = NDArray[np.float64]
+
+_FEWEST_RUNGS = 2  # the amount asked for, and the least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterOffer:
+    """The nearest request that would be approved, and the best offer it would get.
+
+    `requested_principal` (currency units) and `requested_term_months` are what to ask for. The
+    offer is on the menu of that request, so its amount and term may differ; `sentence` then says
+    so, and it always says that nothing is promised.
+    """
+
+    requested_principal: float
+    requested_term_months: int
+    offer: Offer
+    sentence: str
+
+
+def alternatives(
+    application: Application, portfolio: Portfolio, policy: Policy, most: int = 64
+) -> tuple[Application, ...]:
+    """Return up to `most` other requests of the same applicant, nearest first.
+
+    Amounts go from the one asked for (or the policy's maximum, if that is less) down to the
+    policy's minimum; each gives up the same share of the one before and is a multiple of the
+    policy's step or one of those ends. Terms are the policy's that are not shorter than the one
+    asked for, or the longest if all are shorter. At equal distance the shorter term comes first.
+
+    Raises:
+        InvalidApplicationError: when the application is not one of this portfolio.
+        ValueError: when `most` is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"most must be at least 1, is {most}")
+    principal, term_months = application.requested_principal, application.requested_term_months
+    terms = [t for t in policy.terms if t >= min(term_months, max(policy.terms))]
+    amounts = _rungs(
+        min(principal, policy.maximum_principal),
+        policy.minimum_principal,
+        policy.principal_step,
+        # one more, for the request itself is among the pairs and is left out
+        max((most + 1) // len(terms), _FEWEST_RUNGS),
+    )
+
+    def distance(request: tuple[float, int]) -> tuple[float, int]:
+        amount, term = request
+        return 1 - amount / principal + abs(float(np.log(term / term_months))), term
+
+    requests = {(amount, term) for amount in amounts for term in terms}
+    nearest = sorted(requests - {(principal, term_months)}, key=distance)[:most]
+    return tuple(
+        offers.application(
+            portfolio,
+            requested_principal=amount,
+            requested_term_months=term,
+            features=application.features,
+        )
+        for amount, term in nearest
+    )
+
+
+def _rungs(highest: float, lowest: float, step: float, count: int) -> list[float]:
+    """Return up to `count` amounts, falling by equal shares, snapped to the step.
+
+    >>> _rungs(12_000.0, 1_000.0, step=100.0, count=4)
+    [12000.0, 5200.0, 2300.0, 1000.0]
+    """
+    if highest <= lowest:
+        return [highest]
+    below = np.round(np.geomspace(highest, lowest, count)[1:] / step) * step
+    snapped = np.round(np.clip(below, lowest, highest), 2)
+    return [highest, *(float(x) for x in np.unique(snapped)[::-1] if x < highest)]
+
+
+def counter_offer(
+    alternatives: Sequence[Application], market: Market, risk: Array, acceptance: Array
+) -> CounterOffer | None:
+    """Return the first of the alternatives that has an offer, with its best; None if none has.
+
+    `risk` and `acceptance` are the models' coefficients for these very alternatives, each of shape
+    (n, heads): the requested amount and term are features of the models, so the caller must score
+    both models again, on the alternatives' own design matrix. The original request's coefficients
+    would answer for a request nobody makes.
+
+    Raises:
+        ValueError: when there is not one row of coefficients for each alternative.
+    """
+    count = len(alternatives)
+    if len(risk) != count or len(acceptance) != count:
+        raise ValueError(
+            f"{count} alternatives need as many rows of coefficients, "
+            f"not {len(risk)} of risk and {len(acceptance)} of acceptance"
+        )
+    if not count:
+        return None
+    rows = [application_columns(alternative) for alternative in alternatives]
+    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    ticks = solve(columns, market, risk, acceptance).optima.tick
+    approved = np.flatnonzero((ticks.reshape(count, -1) >= 0).any(axis=1))
+    if len(approved) == 0:
+        return None
+    nearest = int(approved[0])
+    asked = alternatives[nearest]
+    offer = optimum(asked, market, risk[nearest], acceptance[nearest]).offers[0]
+    return CounterOffer(
+        requested_principal=asked.requested_principal,
+        requested_term_months=asked.requested_term_months,
+        offer=offer,
+        sentence=_sentence(asked, offer, market.portfolio.currency),
+    )
+
+
+def _sentence(asked: Application, offer: Offer, currency: str) -> str:
+    request = asked.requested_principal, asked.requested_term_months
+    offered = offer.principal, offer.term_months
+    wanted, given = (f"{p:,.2f} {currency} over {t} months" for p, t in (request, offered))
+    other = "" if offered == request else f", with {given} as the first offer"
+    return f"An estimate, not a promise: asking for {wanted} would be approved today{other}"
