@@ -156,7 +156,7 @@ def _choice(p: Array, shown: NDArray[np.bool_], mu: float) -> tuple[Array, Array
     With b a menu's likeliest offer, I ** mu is the odds of b times (I / exp(u_b / mu)) ** mu, which
     lies in [1, n]: nothing overflows, and one offer keeps its `p_accept` to the last bit.
     """
-    logit = np.where(shown, (np.log(p) - np.log1p(-p))[:, None], -np.inf)
+    logit = np.where(shown, np.log(p / (1 - p))[:, None], -np.inf)
     with np.errstate(over="ignore"):  # a far less likely offer at a tiny mu: its weight is 0
         weight = np.exp((logit - logit.max(axis=0)) / mu)
     total = weight.sum(axis=0)

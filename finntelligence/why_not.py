@@ -37,7 +37,7 @@ _REASONS = {
     TICK: "Rates are quoted in steps, and this one falls between two",
     PRICE_RANGE: "This price is outside the range permitted for this term",
 }
-_LARGEST, _LONGEST = 1e9, 600  # what any book may declare
+_LARGEST, _LONGEST, _DEAREST = 1e9, 600, 10  # what any book may declare
 _LARGEST_LOG = 600.0  # growth of e ** 600 over the term leaves floats room
 _TICK_SLACK = 1e-6  # of a tick, as the engine's
 _HALF_CENT = 0.005
@@ -52,7 +52,7 @@ class Broken:
     payments over income (`DTI`), probability of default over the term (`PD_CUTOFF`), return on
     capital against its floor (`RAROC`). Currency units: the NPV against 0 (`EXPECTED_LOSS`).
     `PRICE_RANGE`, `TICK`, `PRINCIPAL_MENU` and `TERM_MENU` hold what was asked for against the
-    nearest that is permitted: a quoted rate, an amount, months.
+    nearest that is permitted, if any is: a quoted rate, an amount, months.
     """
 
     code: str
@@ -101,9 +101,9 @@ def why_not(  # noqa: PLR0913 - a question to one applicant, and the three numbe
     `principal` is in currency units and `quoted_rate` a fraction in the book's convention.
 
     Raises:
-        InvalidApplicationError: when no loan has such terms: an amount not from a cent to 1e9, a
-            term not of 1 to 600 whole months, or a rate that is negative or not finite, or so high
-            that the debt would outgrow floating point.
+        InvalidApplicationError: when no book may declare such terms: an amount not from a cent to
+            1e9, a term not of 1 to 600 whole months, or a rate not from 0 to 10, or so high that a
+            debt over the term would outgrow floating point.
     """
     _refuse_impossible(market, principal, term_months, quoted_rate)
     policy = market.policy
@@ -154,8 +154,9 @@ def _refuse_impossible(
     possible = 1 <= term_months <= _LONGEST and float(term_months).is_integer()
     if not possible:
         problems.append(FieldProblem("term_months", f"must be 1 to {_LONGEST} whole months"))
-    if not 0 <= quoted_rate < math.inf:
-        problems.append(FieldProblem("quoted_rate", "must be a fraction of at least 0"))
+    if not 0 <= quoted_rate <= _DEAREST:
+        expected = f"must be a fraction from 0 to {_DEAREST}"
+        problems.append(FieldProblem("quoted_rate", expected))
     elif possible:
         convention = market.portfolio.price.convention
         monthly = cashflow.nominal_rate(quoted_rate, term_months, convention) / cashflow.MONTHS

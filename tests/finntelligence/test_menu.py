@@ -215,10 +215,10 @@ def test_something_is_shown_exactly_when_some_loan_is_worth_booking(offers, mu, 
     assert all(npv[o] > 0 for o in chosen)
 
 
-def test_at_equal_profit_fewer_offers_are_shown():
-    # the first offer alone earns 0.5 * 2 = 1, and a second worth 1 changes nothing
-    for p in (0.1, 0.4, 0.9):
-        assert best_menu([p, 0.5], [1, 2], MULTINOMIAL) == (1,)
+@given(usual_p, usual_p, st.floats(1, 1000))
+def test_at_equal_profit_fewer_offers_are_shown(p, other, npv):
+    # the second offer alone earns p * npv, and one worth just that changes nothing
+    assert best_menu([other, p], [p * npv, npv], MULTINOMIAL) == (1,)
 
 
 @given(usual_p, st.floats(1, 1000), usual_dissimilarity, st.integers(1, 5))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from threadpoolctl import threadpool_limits
 
 from finntelligence.portfolio import Capability
 from training.price_response import FitParams
@@ -97,6 +98,13 @@ def dta(tmp_path, offers):
 @pytest.fixture(scope="session")
 def kz():
     return load_portfolio("kz2008", ROOT)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Threads of linear algebra that wait for each other crawl on a busy machine."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="session")
