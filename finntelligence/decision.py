@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finntelligence.counter_offer import CounterOffer
 from finntelligence.offers import Application, Offer
 from finntelligence.optimiser import PRICE_RANGE, Market, optimum
 from finntelligence.policy import RULES
@@ -33,11 +34,13 @@ class Decision:
     """Offers to show, best first; or none, with every reason.
 
     `versions` holds exact immutable ids: each model's, the policy's and the portfolio's digests.
+    A decline may carry a `counter_offer`: the nearest request that would be approved.
     """
 
     offers: tuple[Offer, ...]
     reasons: tuple[Reason, ...]
     versions: Mapping[str, str]
+    counter_offer: CounterOffer | None = None
 
     def __post_init__(self) -> None:
         if not self.offers and not self.reasons:

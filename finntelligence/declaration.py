@@ -99,9 +99,9 @@ class Section:
             raise self.fail(key, f"must be a whole number, is {value:g}")
         return int(value)
 
-    def flag(self, key: str, default: bool) -> bool:
+    def flag(self, key: str, default: bool | None = None) -> bool:
         """Return true or false."""
-        if not self.has(key):
+        if default is not None and not self.has(key):
             return default
         value = self.raw(key)
         if not isinstance(value, bool):

@@ -38,6 +38,7 @@ class Offer:
     fractions. `monthly_payment` and `total_cost` (all payments less the amount received) are
     contractual, to the cent. `expected_profit` is `p_accept` times the value of the booked loan.
     `binding` names the rule that keeps the price from a more profitable neighbour, if one does.
+    `p_choice` is the probability that the customer picks this offer from the menu it is shown in.
     """
 
     principal: float
@@ -51,6 +52,7 @@ class Offer:
     pd_lifetime: float
     expected_profit: float
     binding: str | None
+    p_choice: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

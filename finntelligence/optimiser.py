@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from finntelligence import cashflow
 from finntelligence.features import application_columns
+from finntelligence.menu import MOST_CANDIDATES, best_menu, choice_probabilities
 from finntelligence.offers import Application, Offer, OfferTerms
 from finntelligence.policy import RULES, Candidates, Policy
 from finntelligence.portfolio import Portfolio
@@ -201,15 +202,28 @@ def optimum(
     optima = solution.optima
     won = np.flatnonzero(optima.tick >= 0)
     ranked = won[np.argsort(-optima.profit[won], kind="stable")]
+    shown, p_choice = _menu(optima, ranked, market.policy)
     offers = [
-        _offer(solution, market, int(cell), shadow_price)
-        for cell in ranked[: market.policy.menu_size]
+        _offer(solution, market, int(cell), shadow_price, p)
+        for cell, p in zip(shown, p_choice, strict=True)
     ]
     broken: dict[str, int] = {}
     for cell in np.flatnonzero((optima.tick < 0) & ~np.isnan(solution.principal[0])):
         code = _first_broken(application, market, (risk, acceptance), solution, int(cell))
         broken[code] = broken.get(code, 0) + 1
     return Optimum(offers=tuple(offers), broken=broken)
+
+
+def _menu(
+    optima: Optima, ranked: NDArray[np.int64], policy: Policy
+) -> tuple[NDArray[np.int64], Array]:
+    """Choose which of the ranked cells to show, and with what probability each is picked."""
+    shown = ranked[: policy.menu_size]
+    if not policy.demand_choice:
+        best = ranked[:MOST_CANDIDATES]
+        p, npv = optima.p_accept[best], optima.npv[best]
+        shown = best[list(best_menu(p, npv, policy.dissimilarity, policy.menu_size))]
+    return shown, choice_probabilities(optima.p_accept[shown], policy.dissimilarity)[0]
 
 
 def _first_broken(
@@ -270,7 +284,9 @@ def _binding(solution: Solution, cell: int, grid: Grid) -> str | None:
     return code or ("PD_CUTOFF" if optima.last[cell] == tick else "RAROC")
 
 
-def _offer(solution: Solution, market: Market, cell: int, shadow_price: float) -> Offer:
+def _offer(
+    solution: Solution, market: Market, cell: int, shadow_price: float, p_choice: float
+) -> Offer:
     optima, grid = solution.optima, market.grid
     principal = float(solution.principal[0, cell])
     term, tick = int(solution.term_months[0, cell]), int(optima.tick[cell])
@@ -291,6 +307,7 @@ def _offer(solution: Solution, market: Market, cell: int, shadow_price: float) -
         pd_lifetime=float(1 / (1 + np.exp(-optima.risk_logit[cell]))),
         expected_profit=p_accept * (float(optima.npv[cell]) + shadow_price * principal),
         binding=_binding(solution, cell, grid),
+        p_choice=float(p_choice),
     )
 
 

@@ -41,7 +41,9 @@ class Policy:
     `tick` is the distance between quotable rates from `minimum_rate` on. `trust_below` and
     `trust_above` bound the price around the list price, where customers' answers were observed.
     A cap of None does not apply; `jurisdictions` has caps on the APR by the value of a declared
-    field. `digest` is the SHA-256 of the effective content.
+    field. At most `menu_size` offers are shown: the most profitable ones where the policy must
+    `demand_choice`, else the menu of highest profit, in which offers of `dissimilarity` mu compete
+    (`finntelligence.menu`). `digest` is the SHA-256 of the effective content.
     """
 
     principal_ratios: tuple[float, ...]
@@ -61,6 +63,8 @@ class Policy:
     pd_cutoff: float | None
     minimum_raroc: float | None
     menu_size: int
+    demand_choice: bool
+    dissimilarity: float
     if_missing: Mapping[str, str]
     economics: Economics
     digest: str
@@ -104,6 +108,8 @@ class Policy:
             pd_cutoff=section.optional_number("pd_cutoff", 0.0001, 1),
             minimum_raroc=section.optional_number("minimum_raroc", -1, 10),
             menu_size=section.integer("menu_size", 1, 12),
+            demand_choice=section.flag("demand_choice"),
+            dissimilarity=section.number("dissimilarity", 0.01, 1),
             if_missing=portfolio.if_missing,
             economics=Economics(**economics),
             digest=content_digest({"policy": content, "economics": economics}),

@@ -209,7 +209,7 @@ def max_nominal_rate(
     if not np.all(ordered & np.isfinite(lent + cap + n)) or (tick is not None and tick <= 0):
         raise ValueError("an amount financed, principal, cap, term or tick is out of range")
     payment, free = capped_payment(financed, cap, n), monthly_payment(lent, 0.0, n)
-    rate = np.maximum(level_apr(lent, np.maximum(payment, free), n), 0.0)
+    rate = np.maximum(level_apr(lent, payment, n), 0.0)
     if tick is not None:
         near = np.round(rate / tick)  # the last tick within the cap, or the one above it
         above = monthly_payment(lent, np.round(near * tick, _TICK_DIGITS), n) > payment

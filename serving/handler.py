@@ -7,11 +7,12 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finntelligence.counter_offer import CounterOffer, alternatives, counter_offer
 from finntelligence.decision import Decision, decide
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import Application
@@ -57,9 +58,24 @@ async def handle(application: Application, engine: Engine) -> Answer:
     row = design_matrix(market.portfolio, application_columns(application))
     risk, acceptance = await asyncio.gather(engine.score_risk(row), engine.score_acceptance(row))
     decision = decide(application, market, risk[0], acceptance[0], engine.versions)
+    if not decision.offers:
+        found = await _counter_offer(application, engine)
+        decision = replace(decision, counter_offer=found)
     answer = Answer(decision_id=uuid.uuid4().hex, decision=decision)
     await engine.record(answer)
     return answer
+
+
+async def _counter_offer(application: Application, engine: Engine) -> CounterOffer | None:
+    """Ask the whole engine about the nearest other requests of a declined applicant."""
+    market = engine.market
+    others = alternatives(application, market.portfolio, market.policy)
+    if not others:
+        return None
+    columns = [application_columns(other) for other in others]
+    rows = np.concatenate([design_matrix(market.portfolio, c) for c in columns])
+    risk, acceptance = await asyncio.gather(engine.score_risk(rows), engine.score_acceptance(rows))
+    return counter_offer(others, market, risk, acceptance)
 
 
 def in_process(coefficients: Callable[[Array], Array]) -> Score:

@@ -62,6 +62,9 @@ class Offer(BaseModel):
     binding: str | None = Field(
         default=None, description="Rule that keeps the price from a more profitable neighbour."
     )
+    p_choice: float | None = Field(
+        default=None, description="Probability that the customer picks it from this menu."
+    )
 
 
 class Reason(BaseModel):
@@ -72,6 +75,15 @@ class Reason(BaseModel):
     remedy: str = Field(description="What would satisfy the rule.")
 
 
+class CounterOffer(BaseModel):
+    """The nearest request that would be approved today; an estimate, not a promise."""
+
+    requested_principal: float
+    requested_term_months: int
+    offer: Offer = Field(description="The best offer that request would get.")
+    sentence: str
+
+
 class OfferResponse(BaseModel):
     """Offers, best first; or a decline with its reasons."""
 
@@ -80,6 +92,9 @@ class OfferResponse(BaseModel):
     currency: str
     offers: list[Offer]
     reasons: list[Reason]
+    counter_offer: CounterOffer | None = Field(
+        default=None, description="On a decline: what to ask for instead, if anything."
+    )
     versions: dict[str, str] = Field(description="Exact ids of models, policy and portfolio.")
 
 
@@ -137,6 +152,9 @@ def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> Off
         currency=portfolio.currency,
         offers=[Offer(**asdict(offer)) for offer in decision.offers],
         reasons=[Reason(**asdict(reason)) for reason in decision.reasons],
+        counter_offer=(
+            CounterOffer(**asdict(decision.counter_offer)) if decision.counter_offer else None
+        ),
         versions=dict(decision.versions),
     )
 

@@ -14,11 +14,12 @@ pytest_plugins = ["tests.e2e.project"]
 
 # a logit of take-up on the monthly rate, in points, with risk x wave dummies, on waves 1 and 2
 EXPERIMENT = -0.053
+GZIP = b"\x1f\x8b"
 ANSWERED = re.compile(r"(\d+) held-out applicants .* (\d+) with offers .* (\d+) failures")
 
 
 @pytest.fixture(scope="module")
-def lender(project, kz_file, tmp_path_factory):
+def lender(kz_file, project, tmp_path_factory):
     """A copy of the project that nobody has given any data yet."""
     base = tmp_path_factory.mktemp("lender")
     clone = ["git", "clone", "--quiet", str(project.root), str(base / "project")]
@@ -30,7 +31,8 @@ def lender(project, kz_file, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stata_bytes(kz_file):
-    return gzip.decompress(kz_file.read_bytes())
+    content = kz_file.read_bytes()
+    return gzip.decompress(content) if content.startswith(GZIP) else content
 
 
 def refused(lender, path):

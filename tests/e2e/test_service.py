@@ -214,7 +214,7 @@ def test_one_bad_request_among_others_spoils_only_itself(
             assert but_id(response.json()) == decided[at]
 
 
-def test_a_model_that_hangs_is_told_by_status_and_probe_until_it_answers_again(client, server):
+def test_a_model_that_hangs_is_told_by_every_door_until_it_answers_again(client, server, example):
     family = psutil.Process(server.process.pid).children(recursive=True)
     (risk,) = [process for process in family if "RiskRunner" in process.cmdline()]
     risk.suspend()
@@ -222,6 +222,7 @@ def test_a_model_that_hangs_is_told_by_status_and_probe_until_it_answers_again(c
         content = client.get("/v1/status").json()
         ready = client.get("/readyz").status_code
         alive = client.get("/livez").status_code
+        response = client.post("/v1/offers", json=example)
     finally:
         risk.resume()
     assert content["status"] == "degraded"
@@ -230,6 +231,8 @@ def test_a_model_that_hangs_is_told_by_status_and_probe_until_it_answers_again(c
         "acceptance": True,
     }
     assert (ready, alive) == (503, 200)
+    assert "risk" in problem(response, 503)["detail"]
+    assert response.headers["retry-after"]
     assert client.get("/v1/status").json()["status"] == "ready"
 
 

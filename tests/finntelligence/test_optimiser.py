@@ -6,6 +6,7 @@ import pytest
 
 from finntelligence import cashflow
 from finntelligence.features import application_columns, design_matrix
+from finntelligence.menu import menu_profit
 from finntelligence.optimiser import candidates, optimum, solve
 from finntelligence.policy import RULES
 from finntelligence.portfolio import Portfolio
@@ -279,7 +280,34 @@ def test_offers_come_best_first_one_per_amount_and_term_and_no_more_than_the_men
         assert len({(offer.principal, offer.term_months) for offer in whole}) == len(whole)
         for size in (1, 2, 3):
             menu = optimum(*usual(book, seed, COARSE | {"menu_size": size}).all).offers
-            assert menu == whole[:size]
+            assert [replace(offer, p_choice=None) for offer in menu] == [
+                replace(offer, p_choice=None) for offer in whole[:size]
+            ]
+
+
+def test_without_a_demanded_choice_no_offer_lowers_the_profit_of_the_menu(book, usual):
+    fewer = 0
+    for seed in range(300, 330):
+        asked = usual(book, seed, COARSE | {"menu_size": 3})
+        free = usual(book, seed, COARSE | {"menu_size": 3, "demand_choice": False})
+        demanded, chosen = (optimum(*a.all).offers for a in (asked, free))
+        worth = [
+            menu_profit([o.p_accept for o in menu], [o.expected_profit / o.p_accept for o in menu])
+            for menu in (demanded, chosen)
+            if menu
+        ]
+        assert not worth or worth[1] >= worth[0] - 1e-9
+        fewer += len(chosen) < len(demanded)
+    assert fewer or book.name == "kz2008"
+
+
+def test_what_is_picked_from_a_menu_is_less_than_what_would_be_taken_alone(book, usual):
+    for seed in range(300, 315):
+        offers = optimum(*usual(book, seed, COARSE).all).offers
+        for offer in offers:
+            assert 0 < offer.p_choice <= offer.p_accept + 1e-12
+        if len(offers) == 1:
+            assert offers[0].p_choice == pytest.approx(offers[0].p_accept, rel=1e-12)
 
 
 def test_what_an_offer_discloses_follows_from_its_contract(book, usual):

@@ -1,5 +1,6 @@
 from datetime import date
 from decimal import Decimal, localcontext
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -181,6 +182,14 @@ def test_the_exact_apr_is_within_1e_12(loan):
     found = apr_of_flows(*loan)
     width = 1e-12 * max(1.0, found)
     assert exact_gap(*loan, found - width) > 0 > exact_gap(*loan, found + width)
+
+
+@given(amount=st.floats(1, 1e9), rate=st.floats(1e-6, 0.01))
+def test_one_day_of_a_large_loan_has_an_exact_apr(amount, rate):
+    payment = amount * (1 + rate)
+    exact = float(365 * (Fraction(payment) / Fraction(amount) - 1))
+    found = apr_of_flows(level_flows(amount, 1, 0), level_flows(payment, 1, 1), 365)
+    assert found == pytest.approx(exact, abs=2e-13)
 
 
 @given(principal=PRINCIPALS, rate=RATES, term=TERMS, fee=FEES)

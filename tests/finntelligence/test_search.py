@@ -15,6 +15,9 @@ POLICIES = {
     "with a return to reach": {"minimum_raroc": 0.4},
     "with capital that pays": {"economics": {"hurdle_rate": 0.0}},
     "with quick prepayment": {"economics": {"prepayment_rate": 0.5, "origination_fee": 0.08}},
+    "that lives on its fee": {
+        "economics": {"origination_fee": 0.25, "cost_of_funds": 0.25, "servicing_cost": 40.0}
+    },
     "from a rate of nothing": {"minimum_rate": 0.0, "economics": {"servicing_rate": 0.02}},
 }
 
@@ -37,7 +40,7 @@ def random_cells(grid, n, seed):
     ends[: n // 2] = [0, last]
     ends[-3:] = ends[-3:, ::-1] + [1, 0]
     row = rng.integers(0, len(grid.terms), n)
-    gap = -np.exp(rng.uniform(np.log(0.003), np.log(2.0), n))
+    gap = -np.exp(rng.uniform(np.log(1e-5), np.log(2.0), n))
     middle = grid.factor[row, rng.integers(0, last + 1, n)]
     return Cells(
         low=ends[:, 0].astype(float),
@@ -49,7 +52,7 @@ def random_cells(grid, n, seed):
         accept_gap=gap,
         accept_hinge=np.where(rng.random(n) < 0.5, gap * rng.uniform(-0.9, 1.0, n), 0.0),
         risk_constant=rng.normal(-2.5, 1.5, n),
-        risk_gap=np.maximum(rng.normal(0.02, 0.02, n), 0),
+        risk_gap=np.maximum(rng.normal(0.02, 0.02, n), 0) * rng.choice([1.0, 10.0], n),
         risk_pti=rng.uniform(0.001, 0.4, n),
         pti_scale=rng.uniform(0.5, 10, n),
         risk_limit=np.where(rng.random(n) < 0.3, rng.normal(-1, 1, n), np.inf),

@@ -10,7 +10,6 @@ from serving.settings import FrontSettings
 ROOT = Path(__file__).parents[2]
 SETTINGS = (FrontSettings, RunnerSettings)
 FIELDS = [(kind, name) for kind in SETTINGS for name in kind.model_fields]
-UNUSED = pytest.mark.xfail(reason="nothing reads this setting")
 
 
 def variable(kind, name):
@@ -53,13 +52,7 @@ def test_no_two_settings_share_a_variable():
     assert len({variable(kind, name) for kind, name in FIELDS}) == len(FIELDS)
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        pytest.param(*field, marks=UNUSED if field[1] == "model_timeout_s" else ())
-        for field in FIELDS
-    ],
-)
+@pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_every_setting_is_read_by_what_it_sets(kind, name):
     readers = [ROOT / "service.py"] if kind is FrontSettings else [*ROOT.glob("runners/*.py")]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in readers]

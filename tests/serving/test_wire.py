@@ -1,6 +1,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -171,15 +172,12 @@ def test_an_offer_travels_with_every_number_unchanged(portfolio):
 
 
 def test_a_decline_travels_with_its_reasons_and_versions(portfolio):
-    reasons = (Reason("PTI", "Income is too low"), Reason("DTI", "Debts are too high"))
+    reasons = (Reason("PTI", "Income is too low", "Ask for less"), Reason("DTI", "Too much debt"))
     decision = Decision(offers=(), reasons=reasons, versions={"risk": "risk:v1"})
     content = from_core(decision, "0f", portfolio).model_dump()
     assert content["outcome"] == "decline"
     assert content["offers"] == []
-    assert content["reasons"] == [
-        {"code": "PTI", "text": "Income is too low"},
-        {"code": "DTI", "text": "Debts are too high"},
-    ]
+    assert content["reasons"] == [asdict(reason) for reason in reasons]
     assert content["versions"] == {"risk": "risk:v1"}
 
 
