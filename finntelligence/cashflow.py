@@ -91,7 +91,8 @@ def _one_monthly_rate(payment: float, amount: float, n: float) -> float:
     u = 2 * (n * target - 1) / (n + 1)
     for _ in range(_NEWTON_STEPS):
         if abs(u) < _SERIES_BELOW:
-            factor, slope = 1 / n + u * (n + 1) / (2 * n), (n + 1) / (2 * n)
+            factor = 1 / n + u * (n + 1) / (2 * n) + u * u * (n * n - 1) / (12 * n)
+            slope = (n + 1) / (2 * n)
         else:
             paid_off = -math.expm1(-n * math.log1p(u))
             factor = u / paid_off

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finntelligence.cashflow import capped_payment
+from finntelligence.cashflow import Convention, capped_payment
 from finntelligence.declaration import Section, content_digest, merged
 from finntelligence.fields import Kind, Role
 from finntelligence.offers import OfferTerms
@@ -97,7 +97,7 @@ class Policy:
             ),
             terms=_terms(section, axes.terms),
             minimum_rate=low_rate,
-            maximum_rate=section.number("maximum_rate", low_rate, 10),
+            maximum_rate=section.number("maximum_rate", low_rate, _highest_rate(portfolio)),
             tick=section.number("tick", 0.0001, 0.01),
             trust_below=trust.number("below", 0, 10),
             trust_above=trust.number("above", 0, 10),
@@ -282,6 +282,11 @@ RULES: tuple[Rule, ...] = (
         judge=lambda c, _: np.asarray(c.value.npv > 0),
     ),
 )
+
+
+def _highest_rate(portfolio: Portfolio) -> float:
+    """Beyond these the value of a long loan no longer fits a float."""
+    return 1.0 if portfolio.price.convention is Convention.ADDON_MONTHLY else 10.0
 
 
 def _jurisdictions(section: Section, portfolio: Portfolio) -> Jurisdictions | None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 import socket
+import time
 
 import httpx
 import psutil
@@ -233,7 +234,10 @@ def test_a_model_that_hangs_is_told_by_every_door_until_it_answers_again(client,
     assert (ready, alive) == (503, 200)
     assert "risk" in problem(response, 503)["detail"]
     assert response.headers["retry-after"]
-    assert client.get("/v1/status").json()["status"] == "ready"
+    deadline = time.monotonic() + 30
+    while client.get("/v1/status").json()["status"] != "ready":
+        assert time.monotonic() < deadline
+    assert client.post("/v1/offers", json=example).status_code == 200
 
 
 def test_a_port_in_use_is_one_clear_line_and_exit_1(project):
