@@ -1,6 +1,7 @@
 """The terminal's front door: `finnt`. Each command calls one function of a package below."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from finntelligence.errors import FinntelligenceError
+from finntelligence.errors import FinntelligenceError, InvalidDataError, InvalidDeclarationError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 data_app = typer.Typer(no_args_is_help=True, help="The portfolios' data.")
@@ -49,6 +50,8 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
 ) -> None:
     """Serve a published pair of models on this machine."""
+    _refuse_undeclared(portfolio)
+    _refuse_impossible_settings()
     from runners.store import ServedPair
     from serving.local import serve as serve_here
     from serving.openapi import curl
@@ -75,10 +78,11 @@ def offer(
     from serving.handler import Engine, handle, in_process, log_decision
     from serving.wire import from_core, parsed, to_core
 
+    _refuse_undeclared(portfolio)
     try:
         body = applicant.read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"{applicant}: {error.strerror}") from error
+        raise InvalidDataError(f"{applicant}: {error.strerror}") from error
     pair = ServedPair(portfolio, ROOT)
     market, scorers = pair.market()
     engine = Engine(
@@ -99,9 +103,32 @@ def status() -> None:
     from training.status import portfolio_rows
 
     table = Table("portfolio", "data", "published pair", "risk", "acceptance", "model store")
-    for row in portfolio_rows(ROOT):
-        table.add_row(*row)
+    with contextlib.chdir(ROOT):  # the registry's default file lies there
+        for row in portfolio_rows(ROOT):
+            table.add_row(*row)
     out.print(table)
+
+
+def _refuse_undeclared(portfolio: str) -> None:
+    declared = sorted(path.stem for path in (ROOT / "portfolios").glob("*.yaml"))
+    if portfolio not in declared:
+        known = ", ".join(declared)
+        raise InvalidDeclarationError(f"no portfolio {portfolio!r} is declared; declared: {known}")
+
+
+def _refuse_impossible_settings() -> None:
+    from pydantic import ValidationError
+
+    from runners.settings import RunnerSettings
+    from serving.settings import FrontSettings
+
+    for kind in (FrontSettings, RunnerSettings):
+        prefix = kind.model_config["env_prefix"]
+        try:
+            kind()
+        except ValidationError as error:
+            wrong = (f"{prefix}{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
+            raise InvalidDeclarationError("; ".join(wrong)) from error
 
 
 def main() -> None:

@@ -20,13 +20,14 @@ from finntelligence.errors import ModelMismatchError, ModelUnavailableError
 from runners.store import ServedPair, portfolio_argument
 
 try:
+    ServedPair(portfolio_argument()).refuse_incomplete()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
 except ModelMismatchError as error:
     raise BentoMLException(str(error)) from None
 
-from serving.handler import Engine, log_decision
-from serving.http_door import Door, http_door, ready_within
+from serving.handler import Engine, log_decision, start_log
+from serving.http_door import Door, PlainErrors, http_door, ready_within
 from serving.settings import FrontSettings
 
 __all__ = ["OfferService"]
@@ -53,6 +54,7 @@ class OfferService:
     acceptance = bentoml.depends(AcceptanceRunner)
 
     def __init__(self) -> None:
+        start_log()
         pair = ServedPair(portfolio_argument())
         market, _ = pair.market()
         _door.state.door = Door(
@@ -92,3 +94,6 @@ class OfferService:
                 raise ModelUnavailableError(f"the {name} model does not answer") from error
 
         return score
+
+
+OfferService.add_asgi_middleware(PlainErrors)  # type: ignore[attr-defined]  # is a Service

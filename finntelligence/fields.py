@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from finntelligence.declaration import Section
+from finntelligence.errors import InvalidDeclarationError
 
-__all__ = ["Field", "Kind", "Role", "Value"]
+__all__ = ["RESERVED", "Field", "Kind", "Role", "Value"]
 
 Value = float | int | str | None
+
+
+RESERVED = ("requested_principal", "requested_term_months")
 
 
 class Kind(StrEnum):
@@ -62,6 +66,10 @@ class Field:
         category = kind is Kind.CATEGORY
         scale = section.choice("scale", ("linear", "log"), default="linear")
         low = -math.inf if category else section.number("minimum")
+        if scale == "log" and low < 0:
+            raise section.fail("minimum", "must not be below 0 for a field on a log scale")
+        if "=" in name or name in RESERVED:
+            raise InvalidDeclarationError(f"{section.path}: is not a name that a field may have")
         field = cls(
             name=name,
             kind=kind,

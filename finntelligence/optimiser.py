@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import cashflow
+from finntelligence.errors import ModelMismatchError
 from finntelligence.features import application_columns
 from finntelligence.menu import MOST_CANDIDATES, best_menu, choice_probabilities
 from finntelligence.offers import Application, Offer, OfferTerms
@@ -55,6 +56,12 @@ class Market:
     grid: Grid = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        # what the search's bound rests on
+        for response, sign in ((self.risk, 1), (self.acceptance, -1)):
+            if any(h.phi in ("gap", "pti") and h.sign != sign for h in response.heads):
+                raise ModelMismatchError(
+                    f"{response.model}: heads along the price must have sign {sign:+d}"
+                )
         object.__setattr__(self, "grid", Grid.of(self.portfolio, self.policy))
 
 
@@ -201,7 +208,8 @@ def optimum(
     solution = solve(columns, market, risk[None], acceptance[None], shadow_price)
     optima = solution.optima
     won = np.flatnonzero(optima.tick >= 0)
-    ranked = won[np.argsort(-optima.profit[won], kind="stable")]
+    rate = market.grid.nominal[solution.row[0, won], optima.tick[won]]
+    ranked = won[np.lexsort((rate, -optima.profit[won]))]
     shown, p_choice = _menu(optima, ranked, market.policy)
     offers = [
         _offer(solution, market, int(cell), shadow_price, p)

@@ -67,6 +67,7 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
     funds = policy.economics.cost_of_funds
     listed = portfolio.price.list_rate.rate(columns, offer["term_months"], funds)[0]
     income = portfolio.affordability.monthly_income(columns)[0]
+    debts = portfolio.affordability.debt_share(columns)[0]
     share, slack = offer["monthly_payment"] / income, policy.tick / 2
     steps = (offer["quoted_rate"] - policy.minimum_rate) / policy.tick
     broken = {
@@ -79,6 +80,7 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
         <= policy.trust_above + slack,
         "APR cap": policy.apr_cap is not None and offer["apr"] > policy.apr_cap + 1e-9,
         "PTI": policy.pti_cap is not None and bool(share > policy.pti_cap + 1e-4),
+        "DTI": policy.dti_cap is not None and bool(share + debts > policy.dti_cap + 1e-4),
         "PD cut-off": policy.pd_cutoff is not None and offer["pd_lifetime"] > policy.pd_cutoff,
         "profit": not offer["expected_profit"] > 0,
     }
@@ -103,7 +105,7 @@ def model_scores(portfolio: Portfolio, paths: Paths, quotes: pd.DataFrame) -> Ta
             str(found["rows"]),
             str(found["events"]),
             *(
-                "{value:.4f} [{low:.4f}, {high:.4f}]".format(**found[k])
+                "{value:.4f} [{low:.4f}, {high:.4f}]".format(**found[k]) if k in found else "none"
                 for k in ("auc", "log_loss")
             ),
             f"{found['constant_log_loss']:.4f}",

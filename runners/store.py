@@ -67,11 +67,15 @@ class ServedPair:
             ) from error
         except ValueError as error:
             raise ModelMismatchError(f"{path} is not JSON; {self.repair}") from error
+        try:
+            self.tags = {m: str(self.content["models"][m]["tag"]) for m in Capability}
+        except (KeyError, TypeError) as error:
+            raise ModelMismatchError(f"{path} names no pair of models; {self.repair}") from error
 
     @property
     def versions(self) -> dict[str, str]:
         """Exact version of each model: its tag in the model store."""
-        return {model: entry["tag"] for model, entry in self.content["models"].items()}
+        return {str(model): tag for model, tag in self.tags.items()}
 
     def market(self) -> tuple[Market, dict[str, Scorer]]:
         """Load both models and the policy in force; return what prices offers, and the scorers.
@@ -100,9 +104,18 @@ class ServedPair:
             "engine": __version__,
         }
 
+    def _resolved(self, model: Capability) -> bentoml.Model:
+        try:
+            stored: bentoml.Model = self.reference(model).resolve()
+        except bentoml.exceptions.BentoMLException as error:
+            raise ModelMismatchError(
+                f"the model store lacks {self.tags[model]}; {self.repair}"
+            ) from error
+        return stored
+
     def reference(self, model: Capability) -> BentoModel:
         """Return the reference by which a Bento carries the model."""
-        return BentoModel(self.versions[model])
+        return BentoModel(self.tags[model])
 
     def load(self, model: Capability) -> Scorer:
         """Load one model, verified to the byte.
@@ -111,27 +124,35 @@ class ServedPair:
             ModelMismatchError: when the store lacks it, its digest differs, or it does not fit.
         """
         entry = self.content["models"][model]
-        try:
-            stored = self.reference(model).resolve()
-        except (bentoml.exceptions.NotFound, bentoml.exceptions.BentoMLException) as error:
-            raise ModelMismatchError(
-                f"the model store lacks {entry['tag']}; {self.repair}"
-            ) from error
+        stored = self._resolved(model)
         path = Path(stored.path) / entry["file"]
         if not path.exists() or _digest(path) != entry["sha256"]:
             raise ModelMismatchError(
                 f"{entry['tag']} in the model store is not the published file; {self.repair}"
             )
+        try:
+            return self._scorer(path, model)
+        except ModelMismatchError as error:
+            raise ModelMismatchError(f"{entry['tag']} {error}; {self.repair}") from error
+
+    def _scorer(self, path: Path, model: Capability) -> Scorer:
         booster = xgb.Booster(model_file=path)
         response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
         outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
         declared: Portfolio = response.portfolio
-        if declared.digest != self.content["portfolio_digest"]:
-            raise ModelMismatchError(
-                f"{entry['tag']} declares another portfolio than served.json; {self.repair}"
-            )
+        if declared.digest != self.content.get("portfolio_digest"):
+            raise ModelMismatchError("declares another portfolio than served.json")
         response.refuse_other(model, declared, outputs)
-        return Scorer(booster, response, entry["tag"])
+        return Scorer(booster, response, self.tags[model])
+
+    def refuse_incomplete(self) -> None:
+        """Check, before anything starts, that the model store holds the pair.
+
+        Raises:
+            ModelMismatchError: naming what the store lacks and the command that repairs it.
+        """
+        for model in Capability:
+            self._resolved(model)
 
 
 def portfolio_argument() -> str:

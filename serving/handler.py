@@ -18,7 +18,16 @@ from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import Application
 from finntelligence.optimiser import Market
 
-__all__ = ["Answer", "Engine", "Record", "Score", "handle", "in_process", "log_decision"]
+__all__ = [
+    "Answer",
+    "Engine",
+    "Record",
+    "Score",
+    "handle",
+    "in_process",
+    "log_decision",
+    "start_log",
+]
 
 log = logging.getLogger(__name__)
 
@@ -92,3 +101,14 @@ async def log_decision(answer: Answer) -> None:
     decision = answer.decision
     codes = ",".join(reason.code for reason in decision.reasons) or "none"
     log.info("decision %s: %d offers, reasons %s", answer.decision_id, len(decision.offers), codes)
+
+
+def start_log() -> None:
+    """Print one line per decision to the terminal."""
+    ours = logging.getLogger("serving")
+    if not ours.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] %(message)s"))
+        ours.addHandler(handler)
+        ours.setLevel(logging.INFO)
+        ours.propagate = False

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finntelligence.errors import FinntelligenceError, ModelUnavailableError
 from finntelligence.policy import Policy
@@ -20,7 +21,7 @@ from serving.handler import Engine, handle
 from serving.openapi import openapi
 from serving.wire import PROBLEM_TYPE, Problem, from_core, parsed, problem_of, to_core
 
-__all__ = ["Door", "http_door"]
+__all__ = ["Door", "PlainErrors", "http_door", "ready_within"]
 
 RETRY_AFTER_S = 1
 
@@ -163,14 +164,18 @@ async def _on_error(_: Request, error: FinntelligenceError) -> Response:
 
 
 async def _on_http_error(_: Request, error: HTTPException) -> Response:
+    return _http_problem(error.status_code, error.detail, error.headers)
+
+
+def _http_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
     problem = Problem(
-        type=PROBLEM_TYPE + code.get(error.status_code, "bad-request"),
-        title=HTTPStatus(error.status_code).phrase,
-        status=error.status_code,
-        detail=error.detail,
+        type=PROBLEM_TYPE + code.get(status, "bad-request"),
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
     )
-    return _problem(problem, error.headers)
+    return _problem(problem, headers)
 
 
 def _problem(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -188,3 +193,30 @@ async def ready_within(seconds: float, question: Awaitable[bool]) -> bool:
         return await asyncio.wait_for(question, seconds)
     except (TimeoutError, OSError):
         return False
+
+
+class PlainErrors:
+    """ASGI middleware: an unknown path, which BentoML answers in plain text, becomes a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on but a plain-text 404."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        replaced = False
+
+        async def checked(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == 404:
+                kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                replaced = kind.startswith(b"text/plain")
+            if not replaced:
+                await send(message)
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                response = _http_problem(404, f"nothing is at {scope['path']}")
+                await response(scope, receive, send)
+
+        await self._app(scope, receive, checked)

@@ -35,7 +35,10 @@ def load_artefact(path: Path, model: Capability, portfolio: Portfolio) -> Artefa
     Raises:
         ModelMismatchError: when it is not this model of this declaration of the portfolio.
     """
-    booster = xgb.Booster(model_file=path)
+    try:
+        booster = xgb.Booster(model_file=path)
+    except xgb.core.XGBoostError as error:
+        raise ModelMismatchError(f"{path} is absent or no XGBoost model") from error
     response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
     outputs = _raw(booster, np.zeros((1, len(response.features)))).shape[1]
     try:

@@ -53,12 +53,13 @@ def scores(
 ) -> dict[str, Any]:
     """Return AUC, log-loss, Brier score and the gain over a constant, each with its interval.
 
+    Rows of one outcome only have no AUC.
+
     `gain` is the constant's log-loss less the model's, on the same resample: above zero is better.
     """
     draws = np.random.default_rng(params.seed).integers(
         0, len(outcome), (params.bootstrap, len(outcome))
     )
-    draws = draws[[0 < outcome[d].sum() < len(d) for d in draws]]
     loss = _row_loss(outcome, predicted)
     constant_loss = _row_loss(outcome, np.full_like(predicted, constant))
     by_row = {
@@ -69,8 +70,10 @@ def scores(
     result: dict[str, Any] = {"rows": len(outcome), "events": int(outcome.sum())}
     for name, values in by_row.items():
         result[name] = _interval(float(values.mean()), [float(values[d].mean()) for d in draws])
-    resampled = [float(roc_auc_score(outcome[d], predicted[d])) for d in draws]
-    result["auc"] = _interval(float(roc_auc_score(outcome, predicted)), resampled)
+    if 0 < outcome.sum() < len(outcome):  # else nothing can be ranked
+        mixed = [d for d in draws if 0 < outcome[d].sum() < len(d)]
+        resampled = [float(roc_auc_score(outcome[d], predicted[d])) for d in mixed]
+        result["auc"] = _interval(float(roc_auc_score(outcome, predicted)), resampled)
     result["constant_log_loss"] = float(constant_loss.mean())
     return result
 
@@ -80,7 +83,7 @@ def _row_loss(outcome: Array, predicted: Array) -> Array:
 
 
 def _interval(value: float, resampled: list[float]) -> dict[str, float]:
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = np.quantile(resampled or [value], [0.025, 0.975])
     return {"value": value, "low": float(low), "high": float(high)}
 
 
@@ -114,9 +117,10 @@ def _scores_of(frame: pd.DataFrame, constant: float, params: EvaluateParams) -> 
 
 def _curve(frame: pd.DataFrame, by: str, bins: int) -> list[dict[str, float]]:
     """Mean prediction and outcome in equal-mass bins of a column, with binomial intervals."""
-    place = pd.qcut(frame[by], bins, duplicates="drop")
+    edges = np.unique(np.quantile(frame[by], np.linspace(0, 1, bins + 1)))
+    place = np.searchsorted(edges[1:-1], frame[by], side="left")
     rows = []
-    for _, part in frame.groupby(place, observed=True):
+    for _, part in frame.groupby(place):
         observed, count = float(part["outcome"].mean()), len(part)
         spread = 1.96 * float(np.sqrt(max(observed * (1 - observed), 1e-12) / count))
         rows.append(
@@ -213,7 +217,7 @@ def main(portfolio_name: str) -> None:
         log.info(
             "%s: AUC %.3f, log-loss %.4f against %.4f of a constant, on %s held-out rows",
             model,
-            holdout["auc"]["value"],
+            holdout.get("auc", {"value": np.nan})["value"],
             holdout["log_loss"]["value"],
             holdout["constant_log_loss"],
             f"{holdout['rows']:,}",

@@ -1,5 +1,6 @@
 """Run the DVC pipeline of one portfolio, and say in one line what is missing."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -56,4 +57,5 @@ def run(portfolio_name: str, root: Path = Path()) -> None:
             f"the pipeline of {portfolio_name} stopped before {target}; finished stages are kept: "
             f"run the same command again"
         )
-    publish(portfolio_name, only_if_needed=True)
+    with contextlib.chdir(root):
+        publish(portfolio_name, only_if_needed=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xgboost as xgb
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from finntelligence import cashflow
 from finntelligence.declaration import canonical_json
@@ -71,9 +72,14 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Consecutive design columns that share a ridge penalty around `prior`."""
+    """Consecutive design columns that share a ridge penalty around `prior`.
+
+    `place` says where a head's weights go: `intercept`, `basis`, `modifiers`, or `nowhere` for the
+    control term, which is reported and not kept.
+    """
 
     head: int
+    place: str
     columns: Array
     penalty: float
     prior: float = 0.0
@@ -185,7 +191,7 @@ def _z_column(name: str, column: Array, log: bool) -> BasisColumn | None:
         low = max(low, float(np.min(known[known > 0], initial=1.0)))
     clipped = np.clip(known, low, max(low, high))
     scaled = np.log(clipped) if log else clipped
-    if len(known) == 0 or np.std(scaled) == 0:
+    if len(known) == 0 or np.ptp(scaled) == 0:
         return None
     return BasisColumn(
         feature=name,
@@ -211,13 +217,17 @@ def _drift(matrix: Array, period: NDArray[Any], names: tuple[str, ...]) -> dict[
 
 
 def _stability(expected: Array, actual: Array, bins: int = 10) -> float:
-    """Return sum (a - e) ln(a / e) over quantile bins of `expected`; absent values are a bin."""
+    """Return sum (a - e) ln(a / e) over quantile bins of `expected`; absent values are a bin.
+
+    A feature of few values has a bin for each: quantiles would put a flag that nearly all hold and
+    those without it into one.
+    """
     known = expected[~np.isnan(expected)]
-    edges: Array = (
-        np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
-        if len(known)
-        else np.empty(0)
-    )
+    distinct = np.unique(known)
+    if len(distinct) <= bins:
+        edges = (distinct[1:] + distinct[:-1]) / 2
+    else:
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1]))
     shares = []
     for sample in (expected, actual):
         place = np.where(np.isnan(sample), len(edges) + 1, np.searchsorted(edges, sample))
@@ -289,17 +299,19 @@ def _fit_base(shell: PriceResponse, sample: _Sample, params: FitParams) -> Price
     prior = np.repeat([block.prior for block in blocks], widths)
     weights, covariance = _ridge_logit(design, sample.outcome, penalty, prior)
     linear = np.zeros_like(shell.linear)
+    modified = [1 + j for j in sample.modifiers]
+    into = {"intercept": [0], "basis": list(range(1, linear.shape[1])), "modifiers": modified}
     estimates: dict[str, float] = {}
     errors: dict[str, float] = {}
     start = 0
     for block, width in zip(blocks, widths, strict=True):
         part = weights[start : start + width]
-        name = "control" if block.head < 0 else shell.heads[block.head].name
-        if width == 1 and name not in estimates:
+        if block.place != "nowhere":
+            linear[block.head, into[block.place]] = part
+        if block.place in ("intercept", "nowhere"):
+            name = "control" if block.place == "nowhere" else shell.heads[block.head].name
             estimates[name] = float(part[0])
             errors[name] = float(np.sqrt(covariance[start, start]))
-        if block.head >= 0:
-            _place(linear, block.head, part, sample.modifiers)
         start += width
     wald = {name: value / errors[name] for name, value in estimates.items() if errors[name] > 0}
     evidence = {"estimates": estimates, "standard_errors": errors, "wald_z": wald}
@@ -319,35 +331,28 @@ def _with_hinge(fitted: PriceResponse, sample: _Sample, params: FitParams) -> Pr
     return replace(chosen, evidence={**chosen.evidence, "hinge_wald_z": z})
 
 
-def _place(linear: Array, head: int, part: Array, modifiers: tuple[int, ...]) -> None:
-    """Put a block's weights where they belong: intercept, whole basis, or modifiers."""
-    if len(part) == 1:
-        linear[head, 0] = part[0]
-    elif head == 0:
-        linear[head, 1:] = part
-    else:
-        linear[head, [1 + j for j in modifiers]] = part
-
-
 def _blocks(shell: PriceResponse, sample: _Sample, params: FitParams) -> list[_Block]:
     columns = basis(shell.basis, shell.features, sample.matrix)
     price, tiny = shell.portfolio.price, 1e-6
     blocks = [
-        _Block(0, np.ones((len(columns), 1)), tiny),
-        _Block(0, columns, params.ridge),
+        _Block(0, "intercept", np.ones((len(columns), 1)), tiny),
+        _Block(0, "basis", columns, params.ridge),
     ]
     for k, head in enumerate(shell.heads[1:], start=1):
         if not head.supported:
             continue
         phi = PHI[head.phi](sample.terms, shell)[:, None]
         if shell.model is Capability.RISK and head.name == "gap":
-            blocks.append(_Block(k, phi, price.risk_slope_sd**-2, price.risk_slope_mean))
+            blocks.append(
+                _Block(k, "intercept", phi, price.risk_slope_sd**-2, price.risk_slope_mean)
+            )
             continue
-        blocks.append(_Block(k, phi, tiny))
+        blocks.append(_Block(k, "intercept", phi, tiny))
         if head.name == "gap" and sample.modifiers:
-            blocks.append(_Block(k, phi * columns[:, list(sample.modifiers)], params.slope_ridge))
+            modified = phi * columns[:, list(sample.modifiers)]
+            blocks.append(_Block(k, "modifiers", modified, params.slope_ridge))
     if np.any(sample.control != 0):
-        blocks.append(_Block(-1, sample.control[:, None], tiny))
+        blocks.append(_Block(0, "nowhere", sample.control[:, None], tiny))
     return blocks
 
 
@@ -356,13 +361,14 @@ def _ridge_logit(
 ) -> tuple[Array, Array]:
     """Return weights and covariance of a logit with penalty / 2 * (weight - prior) ** 2 each."""
     weights = prior.copy()
-    for _ in range(_NEWTON_STEPS):
-        p = 1 / (1 + np.exp(-(design @ weights)))
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty)
-        gradient = design.T @ (outcome - p) - penalty * (weights - prior)
-        step = np.linalg.solve(curvature, gradient)
-        # a damped step keeps Newton from overshooting where outcomes nearly separate
-        weights = weights + step * min(1.0, 5.0 / max(np.max(np.abs(step)), 1e-12))
-        if gradient @ step < _DECREMENT_TOLERANCE:
-            break
-    return weights, np.asarray(np.linalg.inv(curvature))
+    with threadpool_limits(1, user_api="blas"):  # more threads would sum in another order
+        for _ in range(_NEWTON_STEPS):
+            p = 1 / (1 + np.exp(-(design @ weights)))
+            curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(penalty)
+            gradient = design.T @ (outcome - p) - penalty * (weights - prior)
+            step = np.linalg.solve(curvature, gradient)
+            # a damped step keeps Newton from overshooting where outcomes nearly separate
+            weights = weights + step * min(1.0, 5.0 / max(np.max(np.abs(step)), 1e-12))
+            if gradient @ step < _DECREMENT_TOLERANCE:
+                break
+        return weights, np.asarray(np.linalg.inv(curvature))

@@ -18,7 +18,18 @@ from training.stages import Paths, file_digest, read_json, read_params, start_lo
 from training.tables import load_portfolio
 from training.tracking import MODELS, client, ensured_run, registered_version
 
-__all__ = ["PromoteParams", "PromotionRefusedError", "Verdict", "main", "promote", "verdicts"]
+__all__ = [
+    "PROMOTED",
+    "PromoteParams",
+    "PromotionRefusedError",
+    "Verdict",
+    "main",
+    "pair_of",
+    "promote",
+    "verdicts",
+]
+
+PROMOTED = "promoted"
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +82,11 @@ def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
     paths, server = Paths(portfolio_name), client()
     judged = verdicts(read_json(paths.build / "evaluation.json"), params)
     versions = {m: registered_version(paths, m, ensured_run(paths, m)) for m in MODELS}
-    pair = "-".join(file_digest(paths.model(m))[:8] for m in MODELS)
-    for version in versions.values():
-        _tag(version, pair, judged)
-    for version in versions.values():
-        server.set_registered_model_alias(version.name, "staging", version.version)
+    pair = pair_of({m: file_digest(paths.model(m)) for m in MODELS})
     failed = [v for v in judged if not v.passed]
+    for version in versions.values():
+        _tag(version, pair, judged, "refused" if failed else PROMOTED)
+        server.set_registered_model_alias(version.name, "staging", version.version)
     if failed:
         text = "; ".join(f"{v.criterion}: {v.figure:.5f}, must exceed {v.above:g}" for v in failed)
         raise PromotionRefusedError(f"{portfolio_name} stays in staging: {text}")
@@ -92,13 +102,20 @@ def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
     return record
 
 
-def _tag(version: ModelVersion, pair: str, judged: tuple[Verdict, ...]) -> None:
+def pair_of(digests: Mapping[Capability, str]) -> str:
+    """Return the id of a pair of models, from their artefacts' SHA-256."""
+    return "-".join(digests[model][:8] for model in MODELS)
+
+
+def _tag(version: ModelVersion, pair: str, judged: tuple[Verdict, ...], outcome: str) -> None:
+    """Note the verdict of one pair; a version may stand in several pairs, each with its own."""
     server = client()
-    server.set_model_version_tag(version.name, version.version, "pair", pair)
+    server.set_model_version_tag(version.name, version.version, f"pair.{pair}", outcome)
     for verdict in judged:
-        outcome = f"{'passed' if verdict.passed else 'FAILED'}: {verdict.figure:.6f}"
-        key = "gate." + "".join(c if c.isalnum() else "_" for c in verdict.criterion)
-        server.set_model_version_tag(version.name, version.version, key, outcome)
+        passed = f"{'passed' if verdict.passed else 'FAILED'}: {verdict.figure:.6f}"
+        name = "".join(c if c.isalnum() else "_" for c in verdict.criterion)
+        key = f"gate.{pair}.{name}"
+        server.set_model_version_tag(version.name, version.version, key, passed)
 
 
 def main(portfolio_name: str) -> None:

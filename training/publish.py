@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import ModelMismatchError
 from finntelligence.portfolio import Capability
-from training.promote import PromoteParams, promote
+from training.promote import PromoteParams, pair_of, promote
 from training.stages import Paths, file_digest, read_json, read_params, start_log, write_json
 from training.tables import load_portfolio
 from training.tracking import MODELS, client, registered_name
@@ -36,16 +36,16 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
     """
     paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
     versions = {model: _aliased(portfolio_name, model, alias) for model in MODELS}
-    pairs = {version.tags.get("pair") for version in versions.values()}
-    if len(pairs) > 1:
+    pair = pair_of({model: _digest_of(version) for model, version in versions.items()})
+    if any(version.tags.get(f"pair.{pair}") is None for version in versions.values()):
         raise ModelMismatchError(
-            f"{portfolio_name}: the two {alias} models are not one pair ({pairs}); "
+            f"{portfolio_name}: the two {alias} models were never judged as one pair; "
             f"run `make pipeline PORTFOLIO={portfolio_name}`"
         )
     served: dict[str, Any] = {
         "portfolio": portfolio_name,
         "portfolio_digest": portfolio.digest,
-        "pair": pairs.pop(),
+        "pair": pair,
         "alias": alias,
         "models": {str(m): _imported(version, alias) for m, version in versions.items()},
     }
@@ -58,12 +58,8 @@ def stored_pair_is_whole(paths: Paths) -> bool:
     if not paths.served.exists():
         return False
     for entry in read_json(paths.served)["models"].values():
-        try:
-            stored = bentoml.models.get(entry["tag"])
-        except bentoml.exceptions.NotFound:
-            return False
-        file = next(iter(sorted(_files(stored))), None)
-        if file is None or file_digest(file) != entry["sha256"]:
+        stored = _stored(entry["tag"])
+        if stored is None or _digest_in_store(stored) != entry["sha256"]:
             return False
     return True
 
@@ -81,11 +77,14 @@ def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion
 
 def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
     """Import one registered version, once, under a tag that can mean nothing else."""
-    run_id = str(version.run_id)
+    run_id, digest = str(version.run_id), _digest_of(version)
     tag = f"{version.name}:v{version.version}-{run_id[:12]}"
-    try:
-        stored = bentoml.models.get(tag)
-    except bentoml.exceptions.NotFound:
+    stored = _stored(tag)
+    if stored is not None and _digest_in_store(stored) != digest:
+        log.warning("%s in the model store is damaged; importing it again", tag)
+        bentoml.models.delete(tag)
+        stored = None
+    if stored is None:
         run = client().get_run(run_id)
         hashes = {k: v for k, v in run.data.tags.items() if k.startswith("data_sha256")}
         stored = bentoml.mlflow.import_model(
@@ -106,8 +105,25 @@ def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
         "registered": f"{version.name}/{version.version}",
         "run_id": run_id,
         "file": str(file.relative_to(stored.path)),
-        "sha256": file_digest(file),
+        "sha256": digest,
     }
+
+
+def _digest_of(version: ModelVersion) -> str:
+    digest: str = client().get_run(str(version.run_id)).data.tags["artefact_sha256"]
+    return digest
+
+
+def _stored(tag: str) -> bentoml.Model | None:
+    try:
+        return bentoml.models.get(tag)
+    except bentoml.exceptions.NotFound:
+        return None
+
+
+def _digest_in_store(stored: bentoml.Model) -> str | None:
+    file = next(iter(sorted(_files(stored))), None)
+    return None if file is None else file_digest(file)
 
 
 def _files(stored: bentoml.Model) -> Iterator[Path]:
@@ -122,10 +138,14 @@ def main(portfolio_name: str, only_if_needed: bool) -> None:
         return
     if only_if_needed and stored_pair_is_whole(Paths(portfolio_name)):
         return
-    if only_if_needed:
-        # the registry may be another machine's: bring the pair back from the pipeline's outputs
+    try:
+        served = publish(portfolio_name)
+    except ModelMismatchError:
+        if not only_if_needed:
+            raise
+        # the outputs came from another machine: bring the pair back to this one's registry
         promote(portfolio_name, read_params("promote", PromoteParams))
-    served = publish(portfolio_name)
+        served = publish(portfolio_name)
     tags = ", ".join(entry["tag"] for entry in served["models"].values())
     log.info("publish %s: %s", portfolio_name, tags)
 

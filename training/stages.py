@@ -84,7 +84,11 @@ def load_policy(portfolio: Portfolio, root: Path = Path()) -> Policy:
     Raises:
         InvalidDeclarationError: when policy.yaml says something impossible.
     """
-    return Policy.in_force(portfolio, yaml.safe_load((root / "policy.yaml").read_text()))
+    content = yaml.safe_load((root / "policy.yaml").read_text()) or {}
+    declared = {path.stem for path in (root / "portfolios").glob("*.yaml")}
+    for name in set(content) - declared:
+        raise InvalidDeclarationError(f"policy.yaml.{name}: no such portfolio is declared")
+    return Policy.in_force(portfolio, content)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -66,19 +67,23 @@ def log_training_run(
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
     sample: NDArray[np.float64],
-    tags: Mapping[str, str] | None = None,
+    restored_from: str | None = None,
 ) -> str:
     """Log one trained model with everything needed to find it again; return the run's id.
 
     `sample` holds a few design-matrix rows for the signature and the input example. The run's id,
-    the artefact's digest and what was logged go to run.json beside the artefact.
+    the artefact's digest and what was logged go to run.json beside the artefact, an output of the
+    pipeline; a run logged again on another machine is recorded in that machine's own file.
     """
     client()
     mlflow.set_experiment(f"finnt-{paths.portfolio}")
     artefact = paths.model(model)
+    record_at = _restored(paths, model) if restored_from else artefact.with_name("run.json")
     booster = xgb.Booster(model_file=artefact)
     with mlflow.start_run(run_name=str(model)) as run:
-        mlflow.set_tags({**_provenance(paths, model), **(tags or {})})
+        mlflow.set_tags(_provenance(paths, model))
+        if restored_from:
+            mlflow.set_tag("restored_from_run", restored_from)
         mlflow.log_params(dict(params))
         mlflow.log_metrics({k: v for k, v in metrics.items() if np.isfinite(v)})
         mlflow.log_text(_environment(), "environment.txt")
@@ -99,7 +104,7 @@ def log_training_run(
         "sha256": file_digest(artefact),
     }
     content = {"params": dict(params), "metrics": dict(metrics), "sample": sample.tolist()}
-    write_json(artefact.with_name("run.json"), {**record, **content})
+    write_json(record_at, {**record, **content})
     return run_id
 
 
@@ -108,21 +113,35 @@ def ensured_run(paths: Paths, model: Capability) -> str:
 
     A pulled artefact (`dvc pull` on a fresh clone) has no run on the new machine's server.
     """
+    for record in _records(paths, model):
+        try:
+            run_id: str = client().get_run(record["run_id"]).info.run_id
+        except MlflowException:
+            continue
+        return run_id
     record = read_json(paths.model(model).with_name("run.json"))
-    try:
-        client().get_run(record["run_id"])
-    except MlflowException:
-        log.info("%s: run %s is not on this server; logging it again", model, record["run_id"])
-        return log_training_run(
-            paths,
-            model,
-            record["params"],
-            record["metrics"],
-            np.array(record["sample"], dtype=float),
-            tags={"restored_from_run": record["run_id"]},
-        )
-    run_id: str = record["run_id"]
-    return run_id
+    log.info("%s: run %s is not on this server; logging it again", model, record["run_id"])
+    return log_training_run(
+        paths,
+        model,
+        record["params"],
+        record["metrics"],
+        np.array(record["sample"], dtype=float),
+        restored_from=record["run_id"],
+    )
+
+
+def _restored(paths: Paths, model: Capability) -> Path:
+    """Where this machine keeps the record of a run it logged again; no output of the pipeline."""
+    return paths.build / f"restored-{model}.json"
+
+
+def _records(paths: Paths, model: Capability) -> list[dict[str, Any]]:
+    """Return the records of the runs that logged this very artefact, the pipeline's own first."""
+    found = [paths.model(model).with_name("run.json"), _restored(paths, model)]
+    records = [read_json(path) for path in found if path.exists()]
+    digest = file_digest(paths.model(model))
+    return [record for record in records if record["sha256"] == digest]
 
 
 def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVersion:
@@ -131,7 +150,7 @@ def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVer
     found = registry.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     if found:
         return found[0]
-    record = read_json(paths.model(model).with_name("run.json"))
+    record = next(r for r in _records(paths, model) if r["run_id"] == run_id)
     return mlflow.register_model(record["model_uri"], name)
 
 
