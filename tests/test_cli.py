@@ -82,19 +82,15 @@ def test_status_says_what_to_run_when_the_store_lacks_the_pair(finnt, tmp_path):
     assert "make pipeline" in rows(done.stdout)["simulated"][-1]
 
 
-@pytest.mark.xfail(reason="the registry's default file is sought where the command is run")
 def test_status_is_the_same_from_any_folder(finnt, status, tmp_path):
     assert rows(finnt("status", cwd=tmp_path).stdout) == status
     assert list(tmp_path.iterdir()) == []
 
 
-BOX = pytest.mark.xfail(reason="typer draws a box of five lines that breaks long paths")
-
-
 @pytest.mark.parametrize(
     ("words", "fact"),
     [
-        pytest.param(("offer", "nowhere.json"), "nowhere.json", marks=BOX),
+        (("offer", "nowhere.json"), "nowhere.json"),
         (("offer", "BROKEN"), "must be JSON"),
         (("offer", "EXAMPLE", "--portfolio", "unknown"), "unknown"),
         (("offer", "EXAMPLE", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),
@@ -128,13 +124,11 @@ def test_wrong_usage_is_exit_2_without_a_traceback(finnt, words, fact):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.xfail(reason="the declared books are not named, and the repair it names cannot work")
 def test_an_unknown_portfolio_is_told_from_one_without_models(finnt, example):
     done = finnt("offer", str(example), "--portfolio", "unknown")
     assert "declared: kz2008, simulated" in done.stderr
 
 
-@pytest.mark.xfail(reason="a setting that is out of bounds is a traceback")
 def test_an_impossible_setting_is_one_clear_line(finnt):
     done = finnt("serve", FINNT_FRONT_WORKERS="0")
     assert done.returncode == 1

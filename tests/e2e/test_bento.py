@@ -75,7 +75,6 @@ def test_the_bento_answers_elsewhere_exactly_as_the_source_tree(
     assert [but_id(response.json()) for response in responses] == decided
 
 
-@pytest.mark.xfail(reason="BentoML first takes the Bento's tag for a module: our own package")
 def test_the_bento_loaded_by_its_tag_runs_its_own_code(
     project, exported, folder, elsewhere, other_machine
 ):

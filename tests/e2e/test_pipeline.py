@@ -177,9 +177,5 @@ def test_another_machine_publishes_once(pulled):
     assert path.stat().st_mtime_ns == before
 
 
-@pytest.mark.xfail(
-    reason="restoring writes this machine's run ids into run.json, which is an output of DVC; the "
-    "next `finnt pipeline` reverts it, and then restores, registers and imports once more"
-)
 def test_another_machine_has_nothing_left_to_do(pulled):
     assert "up to date" in dvc(pulled, "status")

@@ -102,7 +102,6 @@ def test_both_addresses_give_the_same_answer(client, example):
     assert but_id(first.json()) == but_id(second.json())
 
 
-@pytest.mark.xfail(reason="no handler of the service logs at INFO")
 def test_every_decision_is_in_the_log_under_its_id(client, server, example):
     decision_id = client.post("/v1/offers", json=example).json()["decision_id"]
     server.printed(decision_id, within=1)
@@ -171,7 +170,6 @@ def test_ten_megabytes_are_refused_announced_or_not(client, announced):
     assert "at most" in problem(response, 413)["detail"]
 
 
-@pytest.mark.xfail(reason="BentoML, not our door, answers an unknown path: in plain text")
 def test_an_unknown_path_is_a_problem(client):
     problem(client.get("/v1/nowhere"), 404)
 
@@ -272,7 +270,7 @@ SERVE = {
     "command",
     [
         "finnt",
-        pytest.param("bentoml", marks=pytest.mark.xfail(reason="names no command that repairs")),
+        "bentoml",
     ],
 )
 def test_an_empty_model_store_refuses_to_serve_and_names_the_repair(project, tmp_path, command):

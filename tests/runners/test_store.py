@@ -157,10 +157,6 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
     assert versions["engine"]
 
 
-NOT_OURS = pytest.mark.xfail(reason="served.json of another form is a bare KeyError or TypeError")
-NO_REPAIR = pytest.mark.xfail(reason="the message says neither which model nor the command")
-
-
 @pytest.mark.parametrize(
     ("case", "fact"),
     [
@@ -171,10 +167,10 @@ NO_REPAIR = pytest.mark.xfail(reason="the message says neither which model nor t
         ("digest", "finnt-made-risk:v1 in the model store is not the published file"),
         ("file", "finnt-made-risk:v1 in the model store is not the published file"),
         ("portfolio", "finnt-made-risk:v1 declares another portfolio"),
-        pytest.param("swapped", "finnt-made-acceptance:v1", marks=NO_REPAIR),
-        pytest.param("future", "finnt-made-future:v1", marks=NO_REPAIR),
-        pytest.param("no_models", "served.json", marks=NOT_OURS),
-        pytest.param("no_object", "served.json", marks=NOT_OURS),
+        ("swapped", "finnt-made-acceptance:v1"),
+        ("future", "finnt-made-future:v1"),
+        ("no_models", "served.json"),
+        ("no_object", "served.json"),
     ],
 )
 def test_a_pair_that_does_not_fit_is_refused_with_the_fact_and_the_repair(answers, case, fact):

@@ -53,10 +53,6 @@ def test_a_finished_pipeline_ends_with_a_whole_published_pair(project):
     assert stored_pair_is_whole(Paths("simulated"))
 
 
-@pytest.mark.xfail(
-    reason="`publish` and the registry look below the working directory, not `root`",
-    raises=InvalidDeclarationError,
-)
 def test_the_pipeline_runs_from_any_folder(project, tmp_path_factory, monkeypatch):
     dvc_project(project, DONE)
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))

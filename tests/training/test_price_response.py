@@ -21,8 +21,6 @@ from training.truth import truth_at
 from training.worlds import Terms
 
 ACCEPTANCE, RISK = Capability.ACCEPTANCE, Capability.RISK
-ONE_BIN = "_stability puts a flag that nine in ten hold, and those without it, into one bin"
-ROUNDING = "the standard deviation of equal values need not be exactly 0"
 NEVER = 10**9  # events that no book has: the slope stays one constant
 
 
@@ -142,7 +140,6 @@ def test_every_applicants_slope_keeps_its_heads_sign(
             assert (head.sign * found[:, k] >= head.floor).all(), head.name
 
 
-@pytest.mark.xfail(reason="_place writes a block of one weight over the head's intercept")
 def test_one_modifier_alone_leaves_the_slopes_intercept_in_place(
     fitted, w1, simulated, monkeypatch
 ):
@@ -224,7 +221,8 @@ def test_a_higher_limit_lets_the_column_in(fitted, drifting):
 @pytest.mark.parametrize(
     "before",
     [
-        *(pytest.param(x, marks=pytest.mark.xfail(reason=ONE_BIN)) for x in (0.97, 0.92)),
+        0.97,
+        0.92,
         *(0.6, 0.3, 0.05),
     ],
 )
@@ -330,7 +328,7 @@ def kz_like_quotes(kz, rng, rows):
 
 @pytest.mark.parametrize(
     "value",
-    [7.0, *(pytest.param(x, marks=pytest.mark.xfail(reason=ROUNDING)) for x in (0.1, 1 / 3))],
+    [7.0, 0.1, 1 / 3],
 )
 def test_a_column_that_never_varies_is_left_out(value):
     assert price_response._z_column("dti", np.full(1_000, value), log=False) is None
@@ -412,7 +410,6 @@ def test_a_fit_is_the_same_to_the_bit_every_time(fitted, w1, tmp_path):
 
 
 @pytest.mark.skipif(os.cpu_count() < 2, reason="one core cannot run two threads")
-@pytest.mark.xfail(reason="linear algebra in other parts has other last bits")
 def test_a_fit_does_not_depend_on_the_number_of_cores(fitted, w1):
     specifications = []
     for threads in (1, 2):

@@ -4,7 +4,6 @@ import json
 import pytest
 import yaml
 
-from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Capability
 from training import promote as promotion
 from training.promote import PromoteParams, PromotionRefusedError, Verdict, promote, verdicts
@@ -148,10 +147,6 @@ def test_a_first_pair_that_fails_leaves_no_production(project):
     assert not (Paths("simulated").build / "promotion.json").exists()
 
 
-@pytest.mark.xfail(
-    reason="the shared version's tags `pair` and `gate.*` are those of the refused pair",
-    raises=FinntelligenceError,
-)
 def test_a_refused_pair_that_shares_a_model_leaves_production_publishable(project):
     pair = promote("simulated", PARAMS)["pair"]
     retrain(ACCEPTANCE)
