@@ -21,7 +21,7 @@ from rich.table import Table
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import Application
 from finntelligence.optimiser import Market
-from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.portfolio import Portfolio
 from training.artefact import load_artefact
 from training.evaluate import EvaluateParams, applications, scores
 from training.price_response import columns_of, quoted_terms
@@ -127,8 +127,12 @@ def main(
     start = time.perf_counter()
     answers = asyncio.run(ask(url, asked, concurrency))
     seconds = time.perf_counter() - start
-    risk = load_artefact(paths.model(Capability.RISK), Capability.RISK, declared).response
-    market = Market(portfolio=declared, policy=load_policy(declared), risk=risk, acceptance=risk)
+    risk, acceptance = (
+        load_artefact(paths.model(model), model, declared).response for model in TARGETS
+    )
+    market = Market(
+        portfolio=declared, policy=load_policy(declared), risk=risk, acceptance=acceptance
+    )
     offered, failures = 0, []
     for applicant, answer in zip(asked, answers, strict=True):
         if isinstance(answer, httpx.TransportError) or answer.status_code != httpx.codes.OK:

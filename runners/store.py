@@ -68,7 +68,7 @@ class ServedPair:
         except ValueError as error:
             raise ModelMismatchError(f"{path} is not JSON; {self.repair}") from error
         try:
-            self.tags = {m: str(self.content["models"][m]["tag"]) for m in Capability}
+            self.tags = {m: str(self._entry(m)["tag"]) for m in Capability}
         except (KeyError, TypeError) as error:
             raise ModelMismatchError(f"{path} names no pair of models; {self.repair}") from error
 
@@ -104,6 +104,10 @@ class ServedPair:
             "engine": __version__,
         }
 
+    def _entry(self, model: Capability) -> dict[str, str]:
+        entry = self.content["models"][model]
+        return {key: entry[key] for key in ("tag", "file", "sha256")}
+
     def _resolved(self, model: Capability) -> bentoml.Model:
         try:
             stored: bentoml.Model = self.reference(model).resolve()
@@ -123,7 +127,7 @@ class ServedPair:
         Raises:
             ModelMismatchError: when the store lacks it, its digest differs, or it does not fit.
         """
-        entry = self.content["models"][model]
+        entry = self._entry(model)
         stored = self._resolved(model)
         path = Path(stored.path) / entry["file"]
         if not path.exists() or _digest(path) != entry["sha256"]:

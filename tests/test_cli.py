@@ -90,9 +90,11 @@ def test_status_is_the_same_from_any_folder(finnt, status, tmp_path):
 @pytest.mark.parametrize(
     ("words", "fact"),
     [
-        (("offer", "nowhere.json"), "nowhere.json"),
+        (("offer", "nowhere.json"), "nowhere.json: No such file"),
+        (("offer", "."), ".: Is a directory"),
+        (("offer", "."), "Is a directory"),
         (("offer", "BROKEN"), "must be JSON"),
-        (("offer", "EXAMPLE", "--portfolio", "unknown"), "unknown"),
+        (("offer", "EXAMPLE", "--portfolio", "unknown"), "declared: kz2008, simulated"),
         (("offer", "EXAMPLE", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),
         (("serve", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),
         (("pipeline", "--portfolio", "unknown"), "declared: kz2008, simulated"),
@@ -112,7 +114,6 @@ def test_a_refusal_is_one_clear_line_on_stderr(finnt, example, broken, words, fa
 @pytest.mark.parametrize(
     ("words", "fact"),
     [
-        (("offer", "."), "Is a directory"),
         (("serve", "--port", "0"), "--port"),
         (("nonsense",), "nonsense"),
     ],
@@ -124,13 +125,10 @@ def test_wrong_usage_is_exit_2_without_a_traceback(finnt, words, fact):
     assert "Traceback" not in done.stderr
 
 
-def test_an_unknown_portfolio_is_told_from_one_without_models(finnt, example):
-    done = finnt("offer", str(example), "--portfolio", "unknown")
-    assert "declared: kz2008, simulated" in done.stderr
-
-
-def test_an_impossible_setting_is_one_clear_line(finnt):
-    done = finnt("serve", FINNT_FRONT_WORKERS="0")
+@pytest.mark.parametrize("name", ["FINNT_FRONT_WORKERS", "FINNT_RUNNER_BATCH_ROWS"])
+def test_an_impossible_setting_is_one_clear_line(finnt, name):
+    done = finnt("serve", **{name: "0"})
     assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "FINNT_FRONT_WORKERS" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert name in line
+    assert "greater than or equal to 1" in line

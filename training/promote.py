@@ -92,14 +92,14 @@ def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
         raise PromotionRefusedError(f"{portfolio_name} stays in staging: {text}")
     for version in versions.values():
         server.set_registered_model_alias(version.name, "production", version.version)
-    record = {
-        "pair": pair,
+    # only what any machine would find: versions and runs are its registry's own
+    record = {"pair": pair, "verdicts": [{**asdict(v), "passed": v.passed} for v in judged]}
+    write_json(paths.build / "promotion.json", record)
+    return {
+        **record,
         "versions": {str(m): f"{v.name}/{v.version}" for m, v in versions.items()},
         "runs": {str(m): v.run_id for m, v in versions.items()},
-        "verdicts": [{**asdict(v), "passed": v.passed} for v in judged],
     }
-    write_json(paths.build / "promotion.json", record)
-    return record
 
 
 def pair_of(digests: Mapping[Capability, str]) -> str:

@@ -1,7 +1,9 @@
 """Stage `publish`: import the production pair into the BentoML model store.
 
-Run as `python -m training.publish PORTFOLIO`. Writes served.json, which names the exact pair; the
-service loads that pair and nothing else. `--if-needed` imports only what the store lacks.
+Run as `python -m training.publish PORTFOLIO`. Writes served.json, which names the exact pair by
+this machine's tags; the service loads that pair and nothing else. The stage's output for DVC is
+published.json, which says the same by digests alone and so is equal on every machine.
+`--if-needed` imports only what the store lacks.
 """
 
 import argparse
@@ -50,6 +52,8 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
         "models": {str(m): _imported(version, alias) for m, version in versions.items()},
     }
     write_json(paths.served, served)
+    digests = {model: entry["sha256"] for model, entry in served["models"].items()}
+    write_json(paths.build / "published.json", {"pair": pair, "sha256": digests})
     return served
 
 

@@ -60,9 +60,9 @@ def folder(other_machine, exported):
 
 
 @pytest.fixture(scope="module")
-def server(project, folder, elsewhere, other_machine):
+def server(project, exported, elsewhere, other_machine):
     """The Bento as it serves there."""
-    words = ("-m", "bentoml", "serve", str(folder), "--host", LOOPBACK)
+    words = ("-m", "bentoml", "serve", exported[0], "--host", LOOPBACK)
     with project.server(*words, cwd=elsewhere, environment=other_machine) as running:
         yield running
 
@@ -78,10 +78,12 @@ def test_the_bento_answers_elsewhere_exactly_as_the_source_tree(
 def test_the_bento_loaded_by_its_tag_runs_its_own_code(
     project, exported, folder, elsewhere, other_machine
 ):
-    script = f"import bentoml, sys; bentoml.load({exported[0]!r}); print(sys.modules[sys.argv[1]])"
-    for module in ("service", "serving.handler", "finntelligence"):
-        done = project.run("-c", script, module, cwd=elsewhere, environment=other_machine)
-        assert str(folder) in done.stdout
+    names = ("service", "serving.handler", "runners.store", "finntelligence")
+    script = (
+        f"import bentoml, sys; bentoml.load({exported[0]!r}); print(*map(sys.modules.get, {names}))"
+    )
+    done = project.run("-c", script, cwd=elsewhere, environment=other_machine)
+    assert done.stdout.count(str(folder)) == len(names)
 
 
 def test_the_bento_carries_the_published_pair_and_no_other_model(project, shipped):

@@ -104,7 +104,8 @@ def test_both_addresses_give_the_same_answer(client, example):
 
 def test_every_decision_is_in_the_log_under_its_id(client, server, example):
     decision_id = client.post("/v1/offers", json=example).json()["decision_id"]
-    server.printed(decision_id, within=1)
+    (line,) = [x for x in server.printed(decision_id).splitlines() if decision_id in x]
+    assert "offers" in line
 
 
 def test_no_income_is_a_decline_with_its_reason(client, example):
@@ -115,6 +116,16 @@ def test_no_income_is_a_decline_with_its_reason(client, example):
     assert (content["outcome"], content["offers"]) == ("decline", [])
     assert content["reasons"][0]["code"] == "PTI"
     assert "Income" in content["reasons"][0]["text"]
+
+
+def test_a_declined_applicant_who_asks_as_the_counter_offer_says_gets_that_offer(client, example):
+    features = example["features"] | {"annual_income": 20_000}
+    body = example | {"features": features, "requested_principal": 40_000}
+    declined = client.post("/v1/offers", json=body).json()
+    assert declined["outcome"] == "decline"
+    counter = declined["counter_offer"]
+    asked = {name: counter[name] for name in ("requested_principal", "requested_term_months")}
+    assert client.post("/v1/offers", json=body | asked).json()["offers"][0] == counter["offer"]
 
 
 @pytest.mark.parametrize(
@@ -171,11 +182,7 @@ def test_ten_megabytes_are_refused_announced_or_not(client, announced):
 
 
 def test_an_unknown_path_is_a_problem(client):
-    problem(client.get("/v1/nowhere"), 404)
-
-
-def test_an_unknown_path_is_not_found(client):
-    assert client.get("/v1/nowhere").status_code == 404
+    assert "/v1/nowhere" in problem(client.get("/v1/nowhere"), 404)["detail"]
 
 
 def test_a_wrong_method_is_a_problem_that_says_what_is_allowed(client):
@@ -277,8 +284,8 @@ def test_an_empty_model_store_refuses_to_serve_and_names_the_repair(project, tmp
     environment = {**project.environment, "BENTOML_HOME": str(tmp_path)}
     done = project.run(*SERVE[command], environment=environment)
     assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "make pipeline PORTFOLIO=simulated" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "make pipeline PORTFOLIO=simulated" in line
 
 
 def test_an_unpublished_portfolio_refuses_to_serve_and_names_the_repair(project):

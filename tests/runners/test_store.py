@@ -100,6 +100,12 @@ def with_entry(content, **changes):
     return content | {"models": models | {"risk": models["risk"] | changes}}
 
 
+def without_digest(content):
+    """Return the content with an entry for the risk model that names no digest."""
+    entry = {name: value for name, value in content["models"]["risk"].items() if name != "sha256"}
+    return content | {"models": content["models"] | {"risk": entry}}
+
+
 def cases(files, portfolio):
     """Return what served.json says in each case; None where it is missing."""
     whole = served(files, portfolio)
@@ -116,6 +122,8 @@ def cases(files, portfolio):
         "future": json.dumps(served(files, portfolio, risk="future")),
         "no_models": "{}",
         "no_object": "[]",
+        "no_digest": json.dumps(without_digest(whole)),
+        "odd_tag": json.dumps(with_entry(whole, tag="no tag: at/all:")),
     }
 
 
@@ -157,6 +165,8 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
     assert versions["engine"]
 
 
+
+
 @pytest.mark.parametrize(
     ("case", "fact"),
     [
@@ -171,6 +181,8 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
         ("future", "finnt-made-future:v1"),
         ("no_models", "served.json"),
         ("no_object", "served.json"),
+        ("no_digest", "served.json"),
+        ("odd_tag", "the model store lacks"),
     ],
 )
 def test_a_pair_that_does_not_fit_is_refused_with_the_fact_and_the_repair(answers, case, fact):

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from finntelligence.decision import decide
 from finntelligence.errors import ModelUnavailableError
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import application
-from serving.handler import handle, in_process, log_decision
+from serving.handler import handle, in_process, log_decision, start_log
 
 
 @pytest.fixture
@@ -87,6 +88,56 @@ def test_no_answer_is_given_that_could_not_be_recorded(applicant, engine_for, ma
         asyncio.run(handle(applicant, engine_for(market, record=full)))
 
 
+@pytest.fixture
+def declined(portfolio, example):
+    """An applicant who asks for more a month than the policy lets them owe."""
+    example["features"]["annual_income"] = 18_000
+    return application(portfolio, **(example | {"requested_principal": 40_000.0}))
+
+
+def test_a_declined_applicant_who_asks_as_the_counter_offer_says_gets_that_offer(declined, engine):
+    decision = asyncio.run(handle(declined, engine)).decision
+    counter = decision.counter_offer
+    assert decision.offers == ()
+    assert counter.requested_principal < declined.requested_principal
+    instead = replace(
+        declined,
+        requested_principal=counter.requested_principal,
+        requested_term_months=counter.requested_term_months,
+    )
+    assert asyncio.run(handle(instead, engine)).decision.offers[0] == counter.offer
+
+
+def test_who_gets_offers_gets_no_counter_offer(applicant, engine):
+    assert asyncio.run(handle(applicant, engine)).decision.counter_offer is None
+
+
+def test_who_would_be_declined_whatever_they_ask_for_gets_no_counter_offer(
+    portfolio, example, engine
+):
+    example["features"]["annual_income"] = 0
+    decision = asyncio.run(handle(application(portfolio, **example), engine)).decision
+    assert decision.reasons
+    assert decision.counter_offer is None
+
+
+def test_nothing_is_recorded_when_a_model_goes_before_the_counter_offer(
+    declined, engine_for, market, record
+):
+    calls = []
+
+    async def once(rows):
+        calls.append(rows)
+        if len(calls) > 1:
+            raise ModelUnavailableError("the model does not answer")
+        return market.risk.coefficients(rows)
+
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(handle(declined, engine_for(market, score_risk=once)))
+    assert len(calls) == 2
+    assert record.answers == []
+
+
 def test_many_applicants_at_once_each_get_their_own_answer(portfolio, example, engine):
     asked = [
         application(portfolio, **(example | {"requested_principal": 1000.0 * (1 + i)}))
@@ -131,3 +182,23 @@ def test_the_log_of_a_decline_tells_its_reasons(portfolio, example, engine_for, 
     (line,) = [record.getMessage() for record in caplog.records]
     for reason in answer.decision.reasons:
         assert reason.code in line
+
+
+@pytest.fixture
+def quiet_log():
+    """The doors' logger as it is before a service starts, and as it was afterwards."""
+    log = logging.getLogger("serving")
+    kept = log.handlers, log.level, log.propagate
+    log.handlers, log.propagate = [], True
+    yield log
+    log.handlers, log.level, log.propagate = kept
+
+
+def test_a_started_log_prints_each_decision_once_however_often_it_is_started(
+    applicant, engine_for, market, quiet_log, capsys
+):
+    start_log()
+    start_log()
+    engine = engine_for(market, record=log_decision)
+    answer = asyncio.run(handle(applicant, engine))
+    assert capsys.readouterr().err.count(answer.decision_id) == 1

@@ -2,10 +2,11 @@ import asyncio
 import json
 import time
 
+import httpx
 import pytest
 
 from finntelligence.errors import ModelUnavailableError
-from serving.http_door import ready_within
+from serving.http_door import PlainErrors, ready_within
 
 LIMIT = 4096  # what the client of `conftest.py` sets
 
@@ -145,6 +146,36 @@ def test_a_callers_error_is_not_worth_a_retry(client):
 
 def test_an_unknown_path_is_a_problem(client):
     assert problem(client.get("/nowhere"), 404)["type"].endswith(":not-found")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "replaced"),
+    [
+        (404, "text/plain; charset=utf-8", True),
+        (404, "application/problem+json", False),
+        (404, "text/html", False),
+        (500, "text/plain", False),
+        (200, "text/plain", False),
+    ],
+)
+def test_only_a_plain_text_404_of_the_frame_becomes_a_problem(status, kind, replaced):
+    async def frame(scope, receive, send):
+        headers = [(b"content-type", kind.encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"in ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"parts"})
+
+    async def ask():
+        transport = httpx.ASGITransport(PlainErrors(frame))
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            return await client.get("/nowhere")
+
+    response = asyncio.run(ask())
+    if replaced:
+        assert "/nowhere" in problem(response, 404)["detail"]
+    else:
+        assert (response.status_code, response.text) == (status, "in parts")
+        assert response.headers["content-type"] == kind
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/v1/offers"), ("DELETE", "/v1/status")])

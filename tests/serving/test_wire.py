@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finntelligence import errors
+from finntelligence.counter_offer import CounterOffer
 from finntelligence.decision import Decision, Reason
 from finntelligence.errors import (
     FieldProblem,
@@ -169,6 +170,17 @@ def test_an_offer_travels_with_every_number_unchanged(portfolio):
     assert (received.outcome, received.reasons, received.currency) == ("offers", [], "USD")
     assert received.versions == {"risk": "risk:v1"}
     assert received.decision_id == "0f"
+
+
+def test_a_counter_offer_travels_with_every_number_unchanged(portfolio):
+    counter = CounterOffer(
+        requested_principal=0.1 + 0.2, requested_term_months=60, offer=OFFER, sentence="An estimate"
+    )
+    decision = Decision(
+        offers=(), reasons=(Reason("PTI", "Too much"),), counter_offer=counter, versions={}
+    )
+    sent = from_core(decision, "0f", portfolio).model_dump_json()
+    assert json.loads(sent)["counter_offer"] == asdict(counter)
 
 
 def test_a_decline_travels_with_its_reasons_and_versions(portfolio):

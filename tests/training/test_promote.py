@@ -1,5 +1,4 @@
 import copy
-import json
 
 import pytest
 import yaml
@@ -90,7 +89,8 @@ def test_a_good_pair_becomes_staging_and_production_together(project):
     assert aliased("staging") == aliased("production") == {RISK: "1", ACCEPTANCE: "1"}
     digests = [file_digest(Paths("simulated").model(m))[:8] for m in MODELS]
     assert record["pair"] == "-".join(digests)
-    assert read_json(Paths("simulated").build / "promotion.json") == json.loads(json.dumps(record))
+    written = read_json(Paths("simulated").build / "promotion.json")
+    assert written == {key: record[key] for key in ("pair", "verdicts")}
 
 
 def test_the_gates_verdict_stands_beside_each_version(project):
