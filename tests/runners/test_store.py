@@ -165,8 +165,6 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
     assert versions["engine"]
 
 
-
-
 @pytest.mark.parametrize(
     ("case", "fact"),
     [
