@@ -31,7 +31,7 @@ $(VENV)/.ready: requirements.txt pyproject.toml
 	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	[ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	echo "[2/2] pinned packages (about 1 GB)"
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --requirement requirements.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --compile-bytecode --requirement requirements.txt
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --editable .
 	touch $@
 

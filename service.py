@@ -14,6 +14,7 @@ import bentoml
 import numpy as np
 from bentoml.exceptions import BentoMLException
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from finntelligence import __version__
 from finntelligence.errors import ModelMismatchError, ModelUnavailableError
@@ -34,7 +35,11 @@ __all__ = ["OfferService"]
 
 Array = NDArray[np.float64]
 
-_settings = FrontSettings()
+try:
+    _settings = FrontSettings()
+except ValidationError as error:
+    raise BentoMLException(f"a setting is impossible: {error}") from None
+
 _door = http_door()
 _READY_WITHIN_S = 0.8
 

@@ -76,6 +76,7 @@ def http_door() -> Starlette:
         exception_handlers={
             FinntelligenceError: _on_error,  # type: ignore[dict-item]
             HTTPException: _on_http_error,  # type: ignore[dict-item]
+            Exception: _on_defect,
         },
     )
 
@@ -167,8 +168,19 @@ async def _on_http_error(_: Request, error: HTTPException) -> Response:
     return _http_problem(error.status_code, error.detail, error.headers)
 
 
+async def _on_defect(_: Request, error: Exception) -> Response:
+    """Answer a defect of ours without its details; Starlette re-raises it into the log."""
+    return _http_problem(500, "Something went wrong on our side; the log has the details")
+
+
 def _http_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    code = {404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
+    code = {
+        404: "not-found",
+        405: "method-not-allowed",
+        413: "body-too-large",
+        415: "unsupported-media-type",
+        500: "internal",
+    }
     problem = Problem(
         type=PROBLEM_TYPE + code.get(status, "bad-request"),
         title=HTTPStatus(status).phrase,

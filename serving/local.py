@@ -1,5 +1,6 @@
 """Serve on this machine: check first, start BentoML, say where it answers, stop cleanly."""
 
+import errno
 import os
 import signal
 import socket
@@ -34,9 +35,11 @@ def refuse_busy_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotServeError(f"cannot listen on {host}:{port}: {error}") from error
             raise CannotServeError(
-                f"{host}:{port} is not free ({error.strerror}); stop what listens there, "
-                f"or choose another: make serve PORT={port + 1}"
+                f"{host}:{port} is not free; stop what listens there, or choose another port: "
+                "make serve PORT=<port>"
             ) from error
 
 

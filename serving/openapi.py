@@ -19,6 +19,7 @@ _PROBLEMS = {
     "413": "The body is too large",
     "415": "The body is not application/json",
     "422": "A field is unknown, missing or out of range; `errors` names each",
+    "500": "A defect on our side",
     "503": "A model is not available; the same request may succeed later",
 }
 

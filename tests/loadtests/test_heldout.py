@@ -10,18 +10,24 @@ from finntelligence.offers import application
 from finntelligence.optimiser import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability
-from loadtests.heldout import body_of, outside_policy
-from training.price_response import FitParams, fit
+from loadtests.heldout import body_of, model_scores, outside_policy
+from training.price_response import FitParams, booster_of, fit
 from training.simulate import simulate
-from training.tables import load_portfolio
+from training.stages import Paths
+from training.tables import load_portfolio, write_table
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def market():
+def book():
+    return simulate("W1", quotes=6_000, seed=4)
+
+
+@pytest.fixture(scope="module")
+def market(book):
     """Small fitted models of the simulated book, under its default policy."""
-    portfolio, book = load_portfolio("simulated", ROOT), simulate("W1", quotes=6_000, seed=4)
+    portfolio = load_portfolio("simulated", ROOT)
     params = FitParams(
         ridge=1, slope_ridge=300, minimum_events=500, drift_limit=0.25, hinge_z=-3, seed=7
     )
@@ -108,3 +114,47 @@ def test_absent_values_are_left_out_of_the_request(applicant):
     assert body["requested_term_months"] == applicant.requested_term_months
     assert len(body["features"]) == len(applicant.features) - 1
     assert all(np.isscalar(value) for value in body["features"].values())
+
+
+# What both models score on the applicants asked about
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch, market, book):
+    """A project that holds the two models, and the book both as training and as held-out part."""
+    monkeypatch.chdir(ROOT)  # the parameters are the project's own
+    found = Paths("simulated", tmp_path)
+    for response in (market.risk, market.acceptance):
+        path = found.model(response.model)
+        path.parent.mkdir(parents=True)
+        booster_of(response, np.zeros((1, len(response.features))), seed=7).save_model(path)
+    for part in ("train", "holdout"):
+        for name in ("quotes", "loans"):
+            write_table(getattr(book, name), found.processed / part / f"{name}.parquet")
+    return found
+
+
+def rows_of(table):
+    """Return the cells of a table of the terminal, row by row."""
+    return list(zip(*(column.cells for column in table.columns), strict=True))
+
+
+def test_both_models_are_scored_on_the_applicants_and_on_those_who_took_the_loan(
+    paths, market, book
+):
+    chosen = book.quotes[:2_000]
+    risk, acceptance = rows_of(model_scores(market.portfolio, paths, chosen))
+    assert (risk[0], acceptance[0]) == ("risk", "acceptance")
+    assert acceptance[1:3] == ("2000", str(chosen["accepted"].sum()))
+    assert risk[1] == acceptance[2]
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [True, pytest.param(False, marks=pytest.mark.xfail(reason="no loan at all cannot be scored"))],
+)
+def test_a_handful_of_applicants_is_scored_as_far_as_they_go(paths, market, book, taken):
+    chosen = book.quotes[book.quotes["accepted"] == taken][:3]
+    risk, acceptance = rows_of(model_scores(market.portfolio, paths, chosen))
+    assert acceptance[1:4] == ("3", "3" if taken else "0", "none")
+    assert risk[1] == ("3" if taken else "0")
