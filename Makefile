@@ -13,6 +13,7 @@ SOURCE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
+export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help env serve pipeline bento mlflow test check format pins clean

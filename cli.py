@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from finntelligence.errors import FinntelligenceError, InvalidDataError, InvalidDeclarationError
@@ -59,7 +60,7 @@ def serve(
     declared = ServedPair(portfolio, ROOT).market()[0].portfolio
 
     def announce(url: str) -> None:
-        out.print(f"\n[bold]{declared.title}[/bold]", highlight=False)
+        out.print(f"\n[bold]{escape(declared.title)}[/bold]", highlight=False)
         for name, path in (("offers", "/v1/offers"), ("status", "/v1/status"), ("API", "/docs")):
             out.print(f"  {name:7} {url}{path}", highlight=False)
         out.print("\nTry:\n", highlight=False)
@@ -75,7 +76,7 @@ def offer(
 ) -> None:
     """Decide on one applicant in this process, with the published models."""
     from runners.store import ServedPair
-    from serving.handler import Engine, handle, in_process, log_decision
+    from serving.handler import Engine, handle, in_process, log_decision, start_log
     from serving.wire import from_core, parsed, to_core
 
     _refuse_undeclared(portfolio)
@@ -83,6 +84,7 @@ def offer(
         body = applicant.read_bytes()
     except OSError as error:
         raise InvalidDataError(f"{applicant}: {error.strerror}") from error
+    start_log()
     pair = ServedPair(portfolio, ROOT)
     market, scorers = pair.market()
     engine = Engine(
@@ -137,7 +139,9 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except FinntelligenceError as error:
-        err.print(f"[bold red]finnt:[/bold red] {error}", highlight=False, soft_wrap=True)
+        err.print(
+            f"[bold red]finnt:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True
+        )
         raise SystemExit(1) from None
 
 

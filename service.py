@@ -24,21 +24,20 @@ try:
     ServedPair(portfolio_argument()).refuse_incomplete()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
+    from serving.settings import FrontSettings
+
+    _settings = FrontSettings()
 except ModelMismatchError as error:
     raise BentoMLException(str(error)) from None
+except ValidationError as error:
+    raise BentoMLException(f"a setting is impossible: {error}") from None
 
 from serving.handler import Engine, log_decision, start_log
 from serving.http_door import Door, PlainErrors, http_door, ready_within
-from serving.settings import FrontSettings
 
 __all__ = ["OfferService"]
 
 Array = NDArray[np.float64]
-
-try:
-    _settings = FrontSettings()
-except ValidationError as error:
-    raise BentoMLException(f"a setting is impossible: {error}") from None
 
 _door = http_door()
 _READY_WITHIN_S = 0.8
@@ -82,9 +81,15 @@ class OfferService:
 
     async def _models_ready(self) -> dict[str, bool]:
         return {
-            name: await ready_within(_READY_WITHIN_S, getattr(self, name).is_ready(1))
+            name: await ready_within(_READY_WITHIN_S, self._is_ready(name))
             for name in ("risk", "acceptance")
         }
+
+    async def _is_ready(self, name: str) -> bool:
+        try:
+            return bool(await getattr(self, name).is_ready(1))
+        except aiohttp.ClientError:  # a runner that dies while it is asked
+            return False
 
     def _scorer(self, name: str) -> Callable[[Array], Awaitable[Array]]:
         """Return the call to one runner, with its failures as the core's errors."""

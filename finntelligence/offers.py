@@ -10,9 +10,12 @@ from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.fields import Role, Value
 from finntelligence.portfolio import Portfolio
 
-__all__ = ["Application", "Offer", "OfferTerms", "application"]
+__all__ = ["MOST_CHARACTERS", "MOST_PROBLEMS", "Application", "Offer", "OfferTerms", "application"]
 
 Array = NDArray[np.float64]
+
+MOST_PROBLEMS = 20
+MOST_CHARACTERS = 100
 
 _NOT_FOR_OFFERS = {
     Role.LEAK: "is known only after the decision and cannot be used; leave it out",
@@ -131,11 +134,15 @@ def _term_problems(portfolio: Portfolio, value: object) -> list[FieldProblem]:
 
 def _unusable(portfolio: Portfolio, features: Mapping[str, object]) -> list[FieldProblem]:
     problems = []
+    unknown = [name for name in features if portfolio.field(name) is None]
+    for name in unknown[:MOST_PROBLEMS]:
+        problems.append(FieldProblem(f"features.{name[:MOST_CHARACTERS]}", "is unknown"))
+    if unknown:  # said once, so that a large body cannot make a larger answer
+        known = ", ".join(f.name for f in portfolio.asked)
+        last = problems.pop()
+        problems.append(FieldProblem(last.field, f"{last.problem}; known: {known}"))
     for name in features:
         field = portfolio.field(name)
-        if field is None:
-            known = ", ".join(f.name for f in portfolio.asked)
-            problems.append(FieldProblem(f"features.{name}", f"is unknown; known: {known}"))
-        elif field.role in _NOT_FOR_OFFERS:
+        if field is not None and field.role in _NOT_FOR_OFFERS:
             problems.append(FieldProblem(f"features.{name}", _NOT_FOR_OFFERS[field.role]))
     return problems

@@ -150,7 +150,9 @@ class Policy:
         Amounts that two ratios round to stand once; the place of the other holds NaN.
         """
         asked = np.asarray(requested, dtype=float)[..., None] * np.array(self.principal_ratios)
-        steps = np.maximum(np.round(asked / self.principal_step), 1) * self.principal_step
+        # rounded down: never more than the ratio of what was asked for
+        whole = np.floor(asked / self.principal_step + 1e-6)
+        steps = np.maximum(whole, 1) * self.principal_step
         bounded = np.round(np.clip(steps, self.minimum_principal, self.maximum_principal), 2)
         rising = np.sort(bounded, axis=-1)
         rising[..., 1:][np.diff(rising, axis=-1) == 0] = np.nan

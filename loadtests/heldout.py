@@ -45,10 +45,12 @@ def body_of(applicant: Application) -> dict[str, Any]:
 async def ask(
     url: str, applicants: list[Application], concurrency: int
 ) -> list[httpx.Response | httpx.TransportError]:
-    """Send every applicant once, at most `concurrency` at a time, in order of the answers."""
+    """Send every applicant once, at most `concurrency` at a time; answers in their order."""
     gate = asyncio.Semaphore(concurrency)
     limits = httpx.Limits(max_connections=concurrency)
-    async with httpx.AsyncClient(base_url=url, timeout=30, limits=limits) as client:
+    async with httpx.AsyncClient(
+        base_url=url, timeout=30, limits=limits, trust_env=False
+    ) as client:
 
         async def one(applicant: Application) -> httpx.Response | httpx.TransportError:
             async with gate:
@@ -61,7 +63,10 @@ async def ask(
 
 
 def outside_policy(offer: dict[str, Any], applicant: Application, market: Market) -> list[str]:
-    """Return what is wrong with an offer, by rules written here and not the engine's."""
+    """Return what is wrong with an offer, by rules written here and not the engine's.
+
+    Not checked: a floor on the return on capital, which an offer does not disclose.
+    """
     policy, portfolio = market.policy, market.portfolio
     columns = application_columns(applicant)
     funds = policy.economics.cost_of_funds
@@ -70,6 +75,8 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
     debts = portfolio.affordability.debt_share(columns)[0]
     share, slack = offer["monthly_payment"] / income, policy.tick / 2
     steps = (offer["quoted_rate"] - policy.minimum_rate) / policy.tick
+    caps = policy.apr_caps(columns)
+    cap = policy.apr_cap if caps is None else caps[0]
     broken = {
         "term": offer["term_months"] not in policy.terms,
         "principal": offer["principal"] not in policy.principals(applicant.requested_principal),
@@ -78,7 +85,7 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
         "trust region": not -policy.trust_below - slack
         <= offer["quoted_rate"] - listed
         <= policy.trust_above + slack,
-        "APR cap": policy.apr_cap is not None and offer["apr"] > policy.apr_cap + 1e-9,
+        "APR cap": cap is not None and bool(offer["apr"] > cap + 1e-9),
         "PTI": policy.pti_cap is not None and bool(share > policy.pti_cap + 1e-4),
         "DTI": policy.dti_cap is not None and bool(share + debts > policy.dti_cap + 1e-4),
         "PD cut-off": policy.pd_cutoff is not None and offer["pd_lifetime"] > policy.pd_cutoff,
@@ -94,6 +101,9 @@ def model_scores(portfolio: Portfolio, paths: Paths, quotes: pd.DataFrame) -> Ta
     frames = {"quotes": quotes, "loans": loans[loans["quote_id"].isin(set(quotes["quote_id"]))]}
     for model, (name, target) in TARGETS.items():
         frame, artefact = frames[name], load_artefact(paths.model(model), model, portfolio)
+        if frame.empty:
+            table.add_row(str(model), "0", "0", "none", "none", "none")
+            continue
         rows = artefact.coefficients(design_matrix(portfolio, columns_of(portfolio, frame)))
         predicted = artefact.response.probability(rows, quoted_terms(portfolio, frame))
         constant = read_table(paths.processed / "train" / f"{name}.parquet")[target].mean()

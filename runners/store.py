@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from finntelligence import __version__
-from finntelligence.errors import ModelMismatchError
+from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
 from finntelligence.optimiser import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
@@ -86,7 +86,11 @@ class ServedPair:
         """
         risk, acceptance = self.load(Capability.RISK), self.load(Capability.ACCEPTANCE)
         portfolio = risk.response.portfolio
-        content = yaml.safe_load((self.root / "policy.yaml").read_text())
+        path = self.root / "policy.yaml"
+        try:
+            content = yaml.safe_load(path.read_text())
+        except (OSError, yaml.YAMLError) as error:
+            raise InvalidDeclarationError(f"{path} cannot be read: {error}") from error
         market = Market(
             portfolio=portfolio,
             policy=Policy.in_force(portfolio, content),

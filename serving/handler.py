@@ -100,7 +100,13 @@ async def log_decision(answer: Answer) -> None:
     """Record a decision as one log line; it holds nothing of the applicant."""
     decision = answer.decision
     codes = ",".join(reason.code for reason in decision.reasons) or "none"
-    log.info("decision %s: %d offers, reasons %s", answer.decision_id, len(decision.offers), codes)
+    log.info(
+        "decision %s: %d offers, reasons %s, decided by %s",
+        answer.decision_id,
+        len(decision.offers),
+        codes,
+        " ".join(f"{name}={version}" for name, version in decision.versions.items()),
+    )
 
 
 def start_log() -> None:

@@ -80,7 +80,7 @@ def _forward(child: subprocess.Popen[bytes]) -> Callable[[int, object], None]:
 def _wait_until_ready(child: subprocess.Popen[bytes], url: str) -> bool:
     """Return whether the service got ready; False if it ended first."""
     deadline = time.monotonic() + READY_WITHIN_S
-    with httpx.Client(timeout=2) as client:
+    with httpx.Client(timeout=2, trust_env=False) as client:
         while child.poll() is None:
             if time.monotonic() > deadline:
                 raise CannotServeError(f"the service is not ready after {READY_WITHIN_S} s")

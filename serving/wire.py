@@ -131,7 +131,8 @@ def parsed(body: bytes) -> OfferRequest:
     try:
         return OfferRequest.model_validate(content)
     except ValidationError as error:
-        raise InvalidApplicationError([_field_problem(e) for e in error.errors()]) from error
+        wrong = error.errors(include_url=False, include_input=False)[: offers.MOST_PROBLEMS]
+        raise InvalidApplicationError([_field_problem(e) for e in wrong]) from error
 
 
 def to_core(request: OfferRequest, portfolio: Portfolio) -> offers.Application:
@@ -184,7 +185,7 @@ def problem_of(error: FinntelligenceError) -> Problem:
 
 
 def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
-    field = ".".join(str(part) for part in error["loc"])
+    field = ".".join(str(part) for part in error["loc"])[: offers.MOST_CHARACTERS]
     known = ", ".join(OfferRequest.model_fields)
     words = {
         "missing": "is required",

@@ -6,9 +6,8 @@ Run as `python -m training.acceptance PORTFOLIO`.
 import sys
 
 from finntelligence.portfolio import Capability
-from training.stages import start_log
+from training.stages import run_stage
 from training.train import train
 
 if __name__ == "__main__":
-    start_log()
-    train(Capability.ACCEPTANCE, sys.argv[1])
+    run_stage(train, Capability.ACCEPTANCE, sys.argv[1])

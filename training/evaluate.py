@@ -26,7 +26,7 @@ from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio, Price
 from training.artefact import Artefact, load_artefact
 from training.price_response import columns_of, quoted_terms
-from training.stages import Paths, load_policy, read_params, start_log, write_json
+from training.stages import Paths, load_policy, read_params, run_stage, write_json
 from training.tables import load_portfolio, read_table
 from training.tracking import client, ensured_run
 from training.train import TARGETS
@@ -244,5 +244,4 @@ def _log_evidence(paths: Paths, model: Capability, found: Mapping[str, Any], plo
 
 
 if __name__ == "__main__":
-    start_log()
-    main(sys.argv[1])
+    run_stage(main, sys.argv[1])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from finntelligence.portfolio import Capability
-from training.stages import Paths, file_digest, read_params, start_log, write_json
+from training.stages import Paths, file_digest, read_params, run_stage, write_json
 from training.tables import (
     load_portfolio,
     read_table,
@@ -74,5 +74,4 @@ def main(portfolio_name: str) -> None:
 
 
 if __name__ == "__main__":
-    start_log()
-    main(sys.argv[1])
+    run_stage(main, sys.argv[1])

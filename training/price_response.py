@@ -48,15 +48,16 @@ class FitParams:
     `ridge` and `slope_ridge` penalise the squared weights of the base and of the price slope's
     modifiers. Modifiers are used only from `minimum_events` events on, and only where a column's
     population stability index between first and last period is below `drift_limit`. The hinge at
-    the benchmark enters only if its Wald z is below `hinge_z`.
+    the benchmark enters only if its Wald z is below `hinge_z`. The last three are of the acceptance
+    model alone: the risk model's price slope is one constant.
     """
 
     ridge: float
-    slope_ridge: float
-    minimum_events: int
     drift_limit: float
-    hinge_z: float
     seed: int
+    slope_ridge: float = 300.0
+    minimum_events: int = 5000
+    hinge_z: float = -3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,9 +314,32 @@ def _fit_base(shell: PriceResponse, sample: _Sample, params: FitParams) -> Price
             estimates[name] = float(part[0])
             errors[name] = float(np.sqrt(covariance[start, start]))
         start += width
+    estimates["gap"], errors["gap"] = _mean_slope(blocks, widths, weights, covariance)
     wald = {name: value / errors[name] for name, value in estimates.items() if errors[name] > 0}
     evidence = {"estimates": estimates, "standard_errors": errors, "wald_z": wald}
     return replace(shell, linear=linear, evidence=evidence)
+
+
+def _mean_slope(
+    blocks: list[_Block], widths: list[int], weights: Array, covariance: Array
+) -> tuple[float, float]:
+    """Return the price slope's mean over the rows and its standard error; 0, 0 where none is fit.
+
+    The slope's own intercept says little: it is nearly collinear with the modifiers' flags.
+    """
+    gradient, price = np.zeros(len(weights)), np.zeros(0)
+    ends = np.cumsum(widths)
+    for block, end, width in zip(blocks, ends, widths, strict=True):
+        if block.head == 1 and block.place == "intercept":
+            price = block.columns[:, 0]
+            gradient[end - 1] = 1.0
+        elif block.place == "modifiers":
+            # the block holds price times modifier: weigh each modifier by its mean over priced rows
+            priced = price != 0
+            gradient[end - width : end] = np.mean(
+                block.columns[priced] / price[priced, None], axis=0
+            )
+    return float(gradient @ weights), float(np.sqrt(gradient @ covariance @ gradient))
 
 
 def _with_hinge(fitted: PriceResponse, sample: _Sample, params: FitParams) -> PriceResponse:

@@ -14,7 +14,7 @@ from mlflow.entities.model_registry import ModelVersion
 
 from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Capability
-from training.stages import Paths, file_digest, read_json, read_params, start_log, write_json
+from training.stages import Paths, file_digest, read_json, read_params, run_stage, write_json
 from training.tables import load_portfolio
 from training.tracking import MODELS, client, ensured_run, registered_version
 
@@ -129,5 +129,4 @@ def main(portfolio_name: str) -> None:
 
 
 if __name__ == "__main__":
-    start_log()
-    main(sys.argv[1])
+    run_stage(main, sys.argv[1])

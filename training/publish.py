@@ -18,8 +18,8 @@ from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import ModelMismatchError
 from finntelligence.portfolio import Capability
-from training.promote import PromoteParams, pair_of, promote
-from training.stages import Paths, file_digest, read_json, read_params, start_log, write_json
+from training.promote import PROMOTED, PromoteParams, pair_of, promote
+from training.stages import Paths, file_digest, read_json, read_params, run_stage, write_json
 from training.tables import load_portfolio
 from training.tracking import MODELS, client, registered_name
 
@@ -39,9 +39,10 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
     paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
     versions = {model: _aliased(portfolio_name, model, alias) for model in MODELS}
     pair = pair_of({model: _digest_of(version) for model, version in versions.items()})
-    if any(version.tags.get(f"pair.{pair}") is None for version in versions.values()):
+    judged = {version.tags.get(f"pair.{pair}") for version in versions.values()}
+    if None in judged or (alias == "production" and judged != {PROMOTED}):
         raise ModelMismatchError(
-            f"{portfolio_name}: the two {alias} models were never judged as one pair; "
+            f"{portfolio_name}: the two {alias} models were never promoted as one pair; "
             f"run `make pipeline PORTFOLIO={portfolio_name}`"
         )
     served: dict[str, Any] = {
@@ -66,6 +67,25 @@ def stored_pair_is_whole(paths: Paths) -> bool:
         if stored is None or _digest_in_store(stored) != entry["sha256"]:
             return False
     return True
+
+
+def _published_pair(paths: Paths) -> str | None:
+    path = paths.build / "published.json"
+    return str(read_json(path)["pair"]) if path.exists() else None
+
+
+def _serves_what_was_published(paths: Paths) -> bool:
+    return _published_pair(paths) in (None, read_json(paths.served)["pair"])
+
+
+def _is_in_production(portfolio_name: str, paths: Paths) -> bool:
+    """Whether this machine's registry has the published pair in production."""
+    try:
+        versions = {m: _aliased(portfolio_name, m, "production") for m in MODELS}
+    except ModelMismatchError:
+        return False
+    current = pair_of({m: _digest_of(version) for m, version in versions.items()})
+    return current == (_published_pair(paths) or current)
 
 
 def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion:
@@ -140,16 +160,13 @@ def main(portfolio_name: str, only_if_needed: bool) -> None:
     if portfolio.capabilities != set(Capability):
         log.info("publish: portfolio %s cannot price offers: it lacks a history", portfolio_name)
         return
-    if only_if_needed and stored_pair_is_whole(Paths(portfolio_name)):
+    paths = Paths(portfolio_name)
+    if only_if_needed and stored_pair_is_whole(paths) and _serves_what_was_published(paths):
         return
-    try:
-        served = publish(portfolio_name)
-    except ModelMismatchError:
-        if not only_if_needed:
-            raise
-        # the outputs came from another machine: bring the pair back to this one's registry
+    if only_if_needed and not _is_in_production(portfolio_name, paths):
+        # DVC restored these outputs without running: bring them to this machine's registry too
         promote(portfolio_name, read_params("promote", PromoteParams))
-        served = publish(portfolio_name)
+    served = publish(portfolio_name)
     tags = ", ".join(entry["tag"] for entry in served["models"].values())
     log.info("publish %s: %s", portfolio_name, tags)
 
@@ -159,5 +176,4 @@ if __name__ == "__main__":
     parser.add_argument("portfolio")
     parser.add_argument("--if-needed", action="store_true")
     arguments = parser.parse_args()
-    start_log()
-    main(arguments.portfolio, arguments.if_needed)
+    run_stage(main, arguments.portfolio, arguments.if_needed)

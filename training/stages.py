@@ -4,14 +4,14 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from finntelligence.errors import InvalidDeclarationError
+from finntelligence.errors import FinntelligenceError, InvalidDeclarationError
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
 
@@ -23,6 +23,7 @@ __all__ = [
     "load_policy",
     "read_json",
     "read_params",
+    "run_stage",
     "start_log",
     "write_json",
 ]
@@ -68,12 +69,13 @@ def read_params(section: str, kind: type[T], root: Path = Path()) -> T:
     """
     path = root / "params.yaml"
     try:
-        content = yaml.safe_load(path.read_text())[section]
-    except (OSError, KeyError, TypeError) as error:
+        content = dict(yaml.safe_load(path.read_text())[section])
+    except (OSError, KeyError, TypeError, yaml.YAMLError) as error:
         raise InvalidDeclarationError(f"{path}: has no section {section!r}") from error
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    for name in names ^ set(content):
-        state = "is missing" if name in names else "is unknown"
+    known = fields(kind)  # type: ignore[arg-type]
+    needed = {f.name for f in known if f.default is MISSING}
+    for name in (needed - set(content)) | (set(content) - {f.name for f in known}):
+        state = "is missing" if name in needed else "is unknown"
         raise InvalidDeclarationError(f"{path}: {section}.{name}: {state}")
     return kind(**content)
 
@@ -84,7 +86,11 @@ def load_policy(portfolio: Portfolio, root: Path = Path()) -> Policy:
     Raises:
         InvalidDeclarationError: when policy.yaml says something impossible.
     """
-    content = yaml.safe_load((root / "policy.yaml").read_text()) or {}
+    path = root / "policy.yaml"
+    try:
+        content = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidDeclarationError(f"{path} cannot be read: {error}") from error
     declared = {path.stem for path in (root / "portfolios").glob("*.yaml")}
     for name in set(content) - declared:
         raise InvalidDeclarationError(f"policy.yaml.{name}: no such portfolio is declared")
@@ -109,6 +115,16 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run_stage(main: Callable[..., None], *arguments: Any) -> None:
+    """Run a stage's `main`; an error of ours ends it in one line and exit status 1."""
+    start_log()
+    try:
+        main(*arguments)
+    except FinntelligenceError as error:
+        logging.getLogger("training").error("%s", error)
+        raise SystemExit(1) from None
 
 
 def start_log() -> None:

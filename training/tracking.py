@@ -51,6 +51,7 @@ def client() -> MlflowClient:
     uri = tracking_uri()
     logging.getLogger("mlflow").setLevel("ERROR")  # importing mlflow has set its own level
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri)
@@ -67,23 +68,19 @@ def log_training_run(
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
     sample: NDArray[np.float64],
-    restored_from: str | None = None,
 ) -> str:
     """Log one trained model with everything needed to find it again; return the run's id.
 
-    `sample` holds a few design-matrix rows for the signature and the input example. The run's id,
-    the artefact's digest and what was logged go to run.json beside the artefact, an output of the
-    pipeline; a run logged again on another machine is recorded in that machine's own file.
+    `sample` holds design-matrix rows for the signature and the input example. What was logged goes
+    to logged.json beside the artefact, an output of the pipeline and equal on every machine; the
+    run's id, which is not, to this machine's own record.
     """
     client()
     mlflow.set_experiment(f"finnt-{paths.portfolio}")
     artefact = paths.model(model)
-    record_at = _restored(paths, model) if restored_from else artefact.with_name("run.json")
     booster = xgb.Booster(model_file=artefact)
     with mlflow.start_run(run_name=str(model)) as run:
         mlflow.set_tags(_provenance(paths, model))
-        if restored_from:
-            mlflow.set_tag("restored_from_run", restored_from)
         mlflow.log_params(dict(params))
         mlflow.log_metrics({k: v for k, v in metrics.items() if np.isfinite(v)})
         mlflow.log_text(_environment(), "environment.txt")
@@ -104,7 +101,8 @@ def log_training_run(
         "sha256": file_digest(artefact),
     }
     content = {"params": dict(params), "metrics": dict(metrics), "sample": sample.tolist()}
-    write_json(record_at, {**record, **content})
+    write_json(_run_record(paths, model), record)
+    write_json(artefact.with_name("logged.json"), content)
     return run_id
 
 
@@ -113,35 +111,24 @@ def ensured_run(paths: Paths, model: Capability) -> str:
 
     A pulled artefact (`dvc pull` on a fresh clone) has no run on the new machine's server.
     """
-    for record in _records(paths, model):
+    path = _run_record(paths, model)
+    record = read_json(path) if path.exists() else None
+    if record and record["sha256"] == file_digest(paths.model(model)):
         try:
             run_id: str = client().get_run(record["run_id"]).info.run_id
         except MlflowException:
-            continue
-        return run_id
-    record = read_json(paths.model(model).with_name("run.json"))
-    log.info("%s: run %s is not on this server; logging it again", model, record["run_id"])
-    return log_training_run(
-        paths,
-        model,
-        record["params"],
-        record["metrics"],
-        np.array(record["sample"], dtype=float),
-        restored_from=record["run_id"],
-    )
+            pass  # another server, or a registry that was removed: log it again below
+        else:
+            return run_id
+    log.info("%s: this server has no run of the model; logging it", model)
+    logged = read_json(paths.model(model).with_name("logged.json"))
+    sample = np.array(logged["sample"], dtype=float)
+    return log_training_run(paths, model, logged["params"], logged["metrics"], sample)
 
 
-def _restored(paths: Paths, model: Capability) -> Path:
-    """Where this machine keeps the record of a run it logged again; no output of the pipeline."""
-    return paths.build / f"restored-{model}.json"
-
-
-def _records(paths: Paths, model: Capability) -> list[dict[str, Any]]:
-    """Return the records of the runs that logged this very artefact, the pipeline's own first."""
-    found = [paths.model(model).with_name("run.json"), _restored(paths, model)]
-    records = [read_json(path) for path in found if path.exists()]
-    digest = file_digest(paths.model(model))
-    return [record for record in records if record["sha256"] == digest]
+def _run_record(paths: Paths, model: Capability) -> Path:
+    """Where this machine notes the run that logged a model; no output of the pipeline."""
+    return paths.build / f"run-{model}.json"
 
 
 def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVersion:
@@ -150,7 +137,7 @@ def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVer
     found = registry.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     if found:
         return found[0]
-    record = next(r for r in _records(paths, model) if r["run_id"] == run_id)
+    record = read_json(_run_record(paths, model))
     return mlflow.register_model(record["model_uri"], name)
 
 

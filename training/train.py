@@ -4,9 +4,10 @@ import logging
 
 import xgboost as xgb
 
-from finntelligence.features import design_matrix
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.offers import application
 from finntelligence.portfolio import Capability
-from training.price_response import FitParams, booster_of, columns_of, fit
+from training.price_response import FitParams, booster_of, fit
 from training.stages import Paths, read_params, write_json
 from training.tables import load_portfolio, read_table
 from training.tracking import log_training_run
@@ -19,7 +20,6 @@ TARGETS = {
     Capability.RISK: ("loans", "defaulted"),
     Capability.ACCEPTANCE: ("quotes", "accepted"),
 }
-_SAMPLE_ROWS = 5
 
 
 def train(model: Capability, portfolio_name: str) -> None:
@@ -33,7 +33,9 @@ def train(model: Capability, portfolio_name: str) -> None:
     frame = read_table(paths.processed / "train" / f"{table}.parquet")
     log.info("%s %s: fitting %s rows of %s", model, portfolio_name, f"{len(frame):,}", table)
     response = fit(model, portfolio, frame, target, params)
-    matrix = design_matrix(portfolio, columns_of(portfolio, frame[:_SAMPLE_ROWS]))
+    # the declared example, never a customer: it travels with the model
+    example = application(portfolio, **portfolio.example)
+    matrix = design_matrix(portfolio, application_columns(example))
     artefact = paths.model(model)
     artefact.parent.mkdir(parents=True, exist_ok=True)
     booster: xgb.Booster = booster_of(response, matrix, params.seed)

@@ -1,1 +1,0 @@
-"""A book of applicants at once."""
