@@ -203,12 +203,15 @@ def test_amounts_lie_inside_the_bounds_on_steps_and_rise(
 
 
 @given(requested=st.integers(1000, 40_000))
-def test_amounts_are_the_nearest_steps_to_the_ratios_of_the_request(simulated, amounts, requested):
+def test_amounts_are_whole_steps_and_never_above_their_share_of_the_request(
+    simulated, amounts, requested
+):
     policy = Policy.from_mapping(simulated)
     for ratio in policy.principal_ratios:
         wanted = max(requested * ratio, policy.minimum_principal)
-        nearest = min(abs(amount - wanted) for amount in amounts(policy, requested))
-        assert nearest <= policy.principal_step / 2
+        below = [wanted - amount for amount in amounts(policy, requested) if amount <= wanted]
+        assert min(below) < policy.principal_step
+    assert max(amounts(policy, requested)) <= requested
 
 
 @given(cents=st.integers(10_000, 1_000_000))

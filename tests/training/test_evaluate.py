@@ -200,7 +200,7 @@ def test_the_evidence_is_in_the_runs_that_trained_the_models(project):
     paths, server = Paths("simulated"), client()
     found = read_json(paths.build / "evaluation.json")
     for model in ("risk", "acceptance"):
-        run_id = read_json(paths.model(model).with_name("run.json"))["run_id"]
+        run_id = read_json(paths.build / f"run-{model}.json")["run_id"]
         metrics = server.get_run(run_id).data.metrics
         assert metrics["holdout.auc"] == found[model]["holdout"]["auc"]["value"]
         assert metrics["randomised.gain"] == found[model]["randomised"]["gain"]["value"]

@@ -3,7 +3,8 @@ import pytest
 import yaml
 
 from finntelligence.errors import InvalidDataError
-from finntelligence.features import feature_names
+from finntelligence.features import application_columns, design_matrix, feature_names
+from finntelligence.offers import application
 from finntelligence.portfolio import Capability
 from training.artefact import load_artefact
 from training.stages import Paths, file_digest, read_json
@@ -22,10 +23,21 @@ def test_training_leaves_a_model_its_metrics_and_its_run(project, model):
     assert metrics["events"] == evidence["events"] > 0
     assert metrics["price_slope"] == evidence["estimates"]["gap"]
     assert metrics["price_slope_se"] == evidence["standard_errors"]["gap"]
-    record = read_json(paths.model(model).with_name("run.json"))
+    record = read_json(paths.build / f"run-{model}.json")
     assert record["sha256"] == file_digest(paths.model(model))
-    assert np.shape(record["sample"]) == (5, len(feature_names(portfolio)))
-    assert record["metrics"] == metrics
+    logged = read_json(paths.model(model).with_name("logged.json"))
+    assert logged["metrics"] == metrics
+    assert np.shape(logged["sample"]) == (1, len(feature_names(portfolio)))
+
+
+@pytest.mark.parametrize("model", Capability)
+@pytest.mark.usefixtures("project")
+def test_no_customers_row_travels_with_a_model(model):
+    portfolio = load_portfolio("simulated")
+    train(model, "simulated")
+    logged = read_json(Paths("simulated").model(model).with_name("logged.json"))
+    declared = application_columns(application(portfolio, **portfolio.example))
+    np.testing.assert_array_equal(logged["sample"], design_matrix(portfolio, declared))
 
 
 @pytest.mark.parametrize("model", Capability)
