@@ -1,4 +1,4 @@
-"""Settings of the front service, from the environment (FINNT_...)."""
+"""Settings of the front service, from the environment (FINNT_FRONT_...)."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
