@@ -2,7 +2,8 @@
 
     python -m loadtests.heldout PORTFOLIO --url http://127.0.0.1:3000
 
-Every applicant must be answered, and every offer must lie inside the policy in force. Prints how
+Every applicant must be answered, every offer must lie inside the policy in force, and every number
+must be the one that the engine finds in this process. Prints how
 many got offers, the time taken, and what both models score on these very applicants: AUC and
 log-loss beside a constant's. Exit status 1 when an answer is missing or wrong.
 """
@@ -10,6 +11,7 @@ log-loss beside a constant's. Exit status 1 when an answer is missing or wrong.
 import asyncio
 import sys
 import time
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import httpx
@@ -18,10 +20,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from finntelligence.decision import Decision, decide
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import Application
 from finntelligence.optimiser import Market
-from finntelligence.portfolio import Portfolio
+from finntelligence.portfolio import Capability, Portfolio
 from training.artefact import load_artefact
 from training.evaluate import EvaluateParams, applications, scores
 from training.price_response import columns_of, quoted_terms
@@ -94,6 +97,21 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
     return [name for name, is_broken in broken.items() if is_broken]
 
 
+def wrong(
+    content: dict[str, Any], applicant: Application, market: Market, here: Decision
+) -> list[str]:
+    """Return what is wrong with an answer; `here` is the engine's own, in this process."""
+    found = []
+    if not content["offers"] and not content["reasons"]:
+        found.append("declined without a reason")
+    if content["offers"] != [asdict(offer) for offer in here.offers]:
+        found.append("other offers than the engine finds in this process")
+    for offer in content["offers"]:
+        broken = outside_policy(offer, applicant, market)
+        found += [f"outside the policy: {', '.join(broken)}"] if broken else []
+    return [f"{content['decision_id']}: {text}" for text in found]
+
+
 def model_scores(portfolio: Portfolio, paths: Paths, quotes: pd.DataFrame) -> Table:
     """Score both models on the chosen applicants (risk: on those who took the loan)."""
     table = Table("model", "rows", "events", "AUC", "log-loss", "of a constant")
@@ -137,26 +155,24 @@ def main(
     start = time.perf_counter()
     answers = asyncio.run(ask(url, asked, concurrency))
     seconds = time.perf_counter() - start
-    risk, acceptance = (
-        load_artefact(paths.model(model), model, declared).response for model in TARGETS
-    )
+    artefacts = {model: load_artefact(paths.model(model), model, declared) for model in TARGETS}
     market = Market(
-        portfolio=declared, policy=load_policy(declared), risk=risk, acceptance=acceptance
+        portfolio=declared,
+        policy=load_policy(declared),
+        risk=artefacts[Capability.RISK].response,
+        acceptance=artefacts[Capability.ACCEPTANCE].response,
     )
+    matrix = design_matrix(declared, columns_of(declared, chosen))
+    coefficients = [artefacts[model].coefficients(matrix) for model in Capability]
     offered, failures = 0, []
-    for applicant, answer in zip(asked, answers, strict=True):
+    for i, (applicant, answer) in enumerate(zip(asked, answers, strict=True)):
         if isinstance(answer, httpx.TransportError) or answer.status_code != httpx.codes.OK:
             failures.append(f"not answered: {answer!r}")
             continue
         content = answer.json()
         offered += bool(content["offers"])
-        if not content["offers"] and not content["reasons"]:
-            failures.append(f"decline without a reason: {content['decision_id']}")
-        for offer in content["offers"]:
-            broken = outside_policy(offer, applicant, market)
-            failures += [f"{content['decision_id']}: outside policy: {', '.join(broken)}"] * bool(
-                broken
-            )
+        here = decide(applicant, market, *(rows[i] for rows in coefficients), {})
+        failures += wrong(content, applicant, market, here)
     out.print(
         f"{portfolio}: {len(answers)} held-out applicants at concurrency {concurrency} in "
         f"{seconds:.1f} s ({len(answers) / seconds:.0f}/s): {offered} with offers "
