@@ -30,4 +30,4 @@ def test_the_pipelines_lock_is_of_these_very_parameters():
 def test_every_stage_of_the_embedded_book_is_locked():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     locked = {name.partition("@")[0] for name in LOCK}
-    assert locked == set(stages) - {"ingest"}  # no real book is in a checkout
+    assert set(stages) - {"ingest"} <= locked  # only a real book is ingested
