@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,11 +14,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finntelligence.errors import FinntelligenceError, ModelUnavailableError
-from finntelligence.policy import Policy
-from finntelligence.portfolio import Portfolio
 from serving.handler import Engine, handle
 from serving.openapi import openapi
-from serving.wire import PROBLEM_TYPE, Problem, from_core, parsed, problem_of, to_core
+from serving.wire import Problem, from_core, parsed, problem_of, problem_of_status, to_core
 
 __all__ = ["Door", "PlainErrors", "http_door", "ready_within"]
 
@@ -86,17 +83,13 @@ def _door(request: Request) -> Door:
     return door
 
 
-def _market_of(door: Door) -> tuple[Portfolio, Policy]:
-    return door.engine.market.portfolio, door.engine.market.policy
-
-
 async def _offers(request: Request) -> Response:
     door = _door(request)
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"the body must be application/json, is {kind}")
     body = await _bounded_body(request, door.max_body_bytes)
-    portfolio, _ = _market_of(door)
+    portfolio = door.engine.market.portfolio
     answer = await handle(to_core(parsed(body), portfolio), door.engine)
     content = from_core(answer.decision, answer.decision_id, portfolio)
     return Response(content.model_dump_json(), media_type="application/json")
@@ -127,7 +120,7 @@ async def _root(request: Request) -> Response:
 
 
 async def _system_status(door: Door) -> dict[str, Any]:
-    portfolio, policy = _market_of(door)
+    portfolio, policy = door.engine.market.portfolio, door.engine.market.policy
     ready = await door.models_ready()
     return {
         "service": "finntelligence",
@@ -165,29 +158,13 @@ async def _on_error(_: Request, error: FinntelligenceError) -> Response:
 
 
 async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    return _http_problem(error.status_code, error.detail, error.headers)
+    return _problem(problem_of_status(error.status_code, error.detail), error.headers)
 
 
 async def _on_defect(_: Request, error: Exception) -> Response:
     """Answer a defect of ours without its details; Starlette re-raises it into the log."""
-    return _http_problem(500, "Something went wrong on our side; the log has the details")
-
-
-def _http_problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    code = {
-        404: "not-found",
-        405: "method-not-allowed",
-        413: "body-too-large",
-        415: "unsupported-media-type",
-        500: "internal",
-    }
-    problem = Problem(
-        type=PROBLEM_TYPE + code.get(status, "bad-request"),
-        title=HTTPStatus(status).phrase,
-        status=status,
-        detail=detail,
-    )
-    return _problem(problem, headers)
+    detail = "Something went wrong on our side; the log has the details"
+    return _problem(problem_of_status(500, detail))
 
 
 def _problem(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -228,7 +205,7 @@ class PlainErrors:
             if not replaced:
                 await send(message)
             elif message["type"] == "http.response.body" and not message.get("more_body"):
-                response = _http_problem(404, f"nothing is at {scope['path']}")
+                response = _problem(problem_of_status(404, f"nothing is at {scope['path']}"))
                 await response(scope, receive, send)
 
         await self._app(scope, receive, checked)

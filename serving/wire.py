@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any, Literal
 
 import pydantic_core
@@ -26,6 +27,7 @@ __all__ = [
     "from_core",
     "parsed",
     "problem_of",
+    "problem_of_status",
     "to_core",
 ]
 
@@ -181,6 +183,25 @@ def problem_of(error: FinntelligenceError) -> Problem:
         status=status,
         detail=str(error),
         errors=[FieldError(field=p.field, problem=p.problem) for p in problems],
+    )
+
+
+_STATUS_CODE = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+    500: "internal",
+}
+
+
+def problem_of_status(status: int, detail: str) -> Problem:
+    """Return the problem body of what HTTP itself refuses, or of a defect of ours."""
+    return Problem(
+        type=PROBLEM_TYPE + _STATUS_CODE.get(status, "bad-request"),
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
     )
 
 
