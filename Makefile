@@ -10,13 +10,14 @@ PORTFOLIO ?= simulated
 HOST ?= 127.0.0.1
 PORT ?= 3000
 SOURCE ?=
+QUICK ?=
 VENV := .venv
 BIN := $(VENV)/bin
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env serve pipeline bento mlflow test check format pins clean
+.PHONY: help env serve pipeline worlds bento mlflow test check format pins clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ pipeline: env ## data to published models (PORTFOLIO, SOURCE); finished stages a
 
 serve: pipeline ## offers on http://127.0.0.1:3000 (PORTFOLIO, HOST, PORT)
 	@exec finnt serve --portfolio "$(PORTFOLIO)" --host "$(HOST)" --port "$(PORT)"
+
+worlds: env ## profit each form of model captures where the truth is known (QUICK=1: minutes)
+	@exec python -m training.simulator.attainment $(if $(QUICK),--quick)
 
 bento: pipeline ## build the Bento of PORTFOLIO
 	@bentoml build --arg portfolio="$(PORTFOLIO)"

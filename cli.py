@@ -73,6 +73,7 @@ def serve(
 def offer(
     applicant: Annotated[Path, typer.Argument(help="A JSON file: the body of POST /v1/offers.")],
     portfolio: PortfolioOption = "simulated",
+    explain: Annotated[bool, typer.Option("--explain", help="Say why the first offer.")] = False,
 ) -> None:
     """Decide on one applicant in this process, with the published models."""
     from runners.store import ServedPair
@@ -84,6 +85,7 @@ def offer(
         body = applicant.read_bytes()
     except OSError as error:
         raise InvalidDataError(f"{applicant}: {error.strerror}") from error
+    asked = parsed(body)
     start_log()
     pair = ServedPair(portfolio, ROOT)
     market, scorers = pair.market()
@@ -92,10 +94,12 @@ def offer(
         versions=pair.all_versions(market),
         score_risk=in_process(scorers["risk"].coefficients),
         score_acceptance=in_process(scorers["acceptance"].coefficients),
+        explain_risk=in_process(scorers["risk"].contributions),
         record=log_decision,
     )
     declared = market.portfolio
-    answer = asyncio.run(handle(to_core(parsed(body), declared), engine))
+    explained = explain or asked.explain
+    answer = asyncio.run(handle(to_core(asked, declared), engine, explain=explained))
     typer.echo(from_core(answer.decision, answer.decision_id, declared).model_dump_json(indent=2))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from finntelligence import __version__
-from finntelligence.errors import ModelMismatchError, ModelUnavailableError
+from finntelligence.errors import FinntelligenceError, ModelUnavailableError
 from runners.store import ServedPair, portfolio_argument
 
 try:
@@ -27,7 +27,7 @@ try:
     from serving.settings import FrontSettings
 
     _settings = FrontSettings()
-except ModelMismatchError as error:
+except FinntelligenceError as error:
     raise BentoMLException(str(error)) from None
 except ValidationError as error:
     raise BentoMLException(f"a setting is impossible: {error}") from None
@@ -54,6 +54,7 @@ _READY_WITHIN_S = 0.8
 class OfferService:
     """One offer-optimisation API in front of two separately scaled models."""
 
+    evidence = ServedPair(portfolio_argument()).evidence
     risk = bentoml.depends(RiskRunner)
     acceptance = bentoml.depends(AcceptanceRunner)
 
@@ -65,8 +66,9 @@ class OfferService:
             engine=Engine(
                 market=market,
                 versions=pair.all_versions(market),
-                score_risk=self._scorer("risk"),
-                score_acceptance=self._scorer("acceptance"),
+                score_risk=self._asked("risk", "coefficients"),
+                score_acceptance=self._asked("acceptance", "coefficients"),
+                explain_risk=self._asked("risk", "explain"),
                 record=log_decision,
             ),
             version=__version__,
@@ -91,19 +93,19 @@ class OfferService:
         except aiohttp.ClientError:  # a runner that dies while it is asked
             return False
 
-    def _scorer(self, name: str) -> Callable[[Array], Awaitable[Array]]:
-        """Return the call to one runner, with its failures as the core's errors."""
+    def _asked(self, name: str, method: str) -> Callable[[Array], Awaitable[Array]]:
+        """Return a call to one runner, with its failures as the core's errors."""
 
-        async def score(rows: Array) -> Array:
+        async def ask(rows: Array) -> Array:
             # bound at the call: `to_async` does not resolve while the service starts
             runner: Any = getattr(self, name).to_async
             try:
                 async with asyncio.timeout(_settings.model_timeout_s):
-                    return np.asarray(await runner.coefficients(rows))
+                    return np.asarray(await getattr(runner, method)(rows))
             except (aiohttp.ClientError, BentoMLException, TimeoutError, OSError) as error:
                 raise ModelUnavailableError(f"the {name} model does not answer") from error
 
-        return score
+        return ask
 
 
 OfferService.add_asgi_middleware(PlainErrors)  # type: ignore[attr-defined]  # is a Service

@@ -1,4 +1,4 @@
-/* The optimiser's inner loop: for every cell the tick of highest expected profit.
+/* The core's inner loops: for every cell the tick of highest expected profit, and a contract's cents.
  *
  * The same search as finntelligence.search.best_ticks_numpy, compiled; that module gives the bound
  * and why it holds. Depth-first branch and bound over intervals of ticks. Value is that of
@@ -20,7 +20,7 @@ enum { LOW, HIGH, ROW, PRINCIPAL, BENCHMARK, A_CONST, A_GAP, A_HINGE,
 /* columns of the result array */
 enum { TICK, LAST, P_ACCEPT, R_LOGIT, NPV, PROFIT, BELOW, ABOVE, RESULT_COLUMNS };
 /* entries of the economics array */
-enum { DISCOUNT, SMM, FEE, ACQUISITION, SERVICING, BALANCE_COST, DEFAULT_COST, SHADOW,
+enum { DISCOUNT, SMM, FEE, ACQUISITION, SERVICING, BALANCE_COST, DEFAULT_COST,
        FUNDS, RAROC_FLOOR, CAPITAL, CAPITAL_COST, ECONOMICS };
 
 typedef struct {
@@ -28,12 +28,12 @@ typedef struct {
     const double *terms;                              /* (rows) */
     const double *table;                              /* (rows, nodes, 2): hazard and its slope */
     Py_ssize_t n_ticks, nodes;
-    double z_low, z_step;
+    double z_low, z_step, shadow;
     const double *e;
 } Grid;
 
 typedef struct {
-    double p_accept, logit, h, x, xn, alive, npv, profit;
+    double p_accept, logit, h, h_slope, x, xn, alive, npv, profit;
 } Point;
 
 static double power(double base, int n) {
@@ -53,9 +53,11 @@ static double geometric(double z, double zn, double n) {
     return n * (1.0 + gap * (n - 1.0) / 2.0 * (1.0 + gap * (n - 2.0) / 3.0 * (1.0 + gap * (n - 3.0) / 4.0)));
 }
 
-static double hazard(const Grid *g, Py_ssize_t row, double logit) {
+/* hazard at logit(pd), and its slope there */
+static double hazard(const Grid *g, Py_ssize_t row, double logit, double *slope) {
     double place = (logit - g->z_low) / g->z_step;
     double last = (double)(g->nodes - 1);
+    int clipped = place < 0 || place > last;
     if (place < 0) place = 0;
     if (place > last) place = last;
     Py_ssize_t k = (Py_ssize_t)place;
@@ -64,12 +66,13 @@ static double hazard(const Grid *g, Py_ssize_t row, double logit) {
     const double *p = g->table + (row * g->nodes + k) * 2;
     double d0 = p[1] * g->z_step, d1 = p[3] * g->z_step, rise = p[2] - p[0];
     double c = d0 + d1 - 2.0 * rise, b = rise - d0 - c;
+    *slope = clipped ? 0.0 : (d0 + t * (2.0 * b + 3.0 * t * c)) / g->z_step;
     return p[0] + t * (d0 + t * (b + t * c));
 }
 
 /* discounted, survival-weighted balance at risk, per unit lent: sum of x^(t-1) B[t-1] */
 static double balance(double u, double factor, double decay, double x, double xn, double alive,
-                      int n) {
+                      double n) {
     if (u == 0.0) {
         double ramp = 0.0, weight = 1.0;  /* term by term: the closed form cancels as x nears 1 */
         for (int t = 1; t < n; t++) ramp += t * (weight *= x);
@@ -117,36 +120,76 @@ static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
     double la = cell[A_CONST] + cell[A_GAP] * gap + (gap > 0 ? cell[A_HINGE] * gap : 0.0);
     p.p_accept = 1.0 / (1.0 + exp(-la));
     p.logit = risk_logit(g, cell, tick);
-    p.h = hazard(g, row, p.logit);
+    p.h = hazard(g, row, p.logit, &p.h_slope);
     p.x = (1.0 - p.h) * (1.0 - e[SMM]) * e[DISCOUNT];
     p.xn = power(p.x, n);
     p.alive = geometric(p.x, p.xn, n);
     double u = g->monthly[at], lent = cell[PRINCIPAL];
     double before = e[DISCOUNT] * balance(u, g->factor[at], g->decay[at], p.x, p.xn, p.alive, n);
-    p.npv = lent * (e[FEE] - e[SHADOW] + before * margin(e, u, p.h)) - e[ACQUISITION] -
+    p.npv = lent * (e[FEE] - g->shadow + before * margin(e, u, p.h)) - e[ACQUISITION] -
             e[SERVICING] * p.alive;
     int refused = p.npv <= 0;
     if (!refused && e[RAROC_FLOOR] > -1e300) {
         double capital = e[CAPITAL] * before * lent;
-        double earned = p.npv + e[SHADOW] * lent + e[CAPITAL_COST] * before * lent;
+        double earned = p.npv + g->shadow * lent + e[CAPITAL_COST] * before * lent;
         refused = capital > 0 && e[FUNDS] + 12.0 * earned / capital < e[RAROC_FLOOR];
     }
     p.profit = refused ? -1.0 : p.p_accept * p.npv;
     return p;
 }
 
-static double upper_bound(const Grid *g, const double *cell, const Point *pi, Py_ssize_t j,
-                          const Point *pj) {
+/* the least that the logit of acceptance falls from tick i to tick j, were its slope the gentlest */
+static double acceptance_fall(const Grid *g, const double *cell, Py_ssize_t i, Py_ssize_t j) {
+    double below = -cell[A_GAP], above = -(cell[A_GAP] + cell[A_HINGE]), gentlest;
+    double from = (g->ticks[i] - cell[BENCHMARK]) / PRICE_UNIT;
+    double to = (g->ticks[j] - cell[BENCHMARK]) / PRICE_UNIT;
+    if (from >= 0) gentlest = above;
+    else if (to <= 0) gentlest = below;
+    else gentlest = below < above ? below : above;
+    return gentlest > 0 ? gentlest * (to - from) : 0.0;
+}
+
+/* the least that the hazard rises from tick i to tick j, as a line from tick i lies below it */
+static double hazard_rise(const Grid *g, const double *cell, Py_ssize_t i, const Point *pi,
+                          Py_ssize_t j) {
+    Py_ssize_t row = (Py_ssize_t)cell[ROW], at = row * g->n_ticks;
+    double logit_rise = cell[R_GAP] * (g->ticks[j] - g->ticks[i]) / PRICE_UNIT, slope;
+    if (cell[PTI_SCALE] * g->factor[at + j] < PTI_SHARE_CAP)  /* payments are convex in the tick */
+        logit_rise += cell[R_PTI] * 10.0 * cell[PTI_SCALE] * (double)(j - i) *
+                      (g->factor[at + i + 1] - g->factor[at + i]);
+    double chord = hazard(g, row, pi->logit + logit_rise, &slope) - pi->h;
+    double tangent = pi->h_slope * logit_rise;
+    return chord < tangent ? chord : tangent;
+}
+
+/* No profit on ticks i..j is above this; finntelligence.search says why. */
+static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const Point *pi,
+                          Py_ssize_t j, const Point *pj) {
     const double *e = g->e;
-    Py_ssize_t row = (Py_ssize_t)cell[ROW], at = row * g->n_ticks + j;
-    double u = g->monthly[at], best_margin = margin(e, u, pi->h), on_balance = 0.0;
-    if (best_margin > 0)
-        on_balance = e[DISCOUNT] * best_margin *
-                     balance(u, g->factor[at], g->decay[at], pi->x, pi->xn, pi->alive,
-                             (int)g->terms[row]);
-    double npv = cell[PRINCIPAL] * (e[FEE] - e[SHADOW] + on_balance) - e[ACQUISITION] -
-                 e[SERVICING] * pj->alive;
-    return npv > 0 ? pi->p_accept * npv : -1.0;
+    Py_ssize_t row = (Py_ssize_t)cell[ROW], at = row * g->n_ticks;
+    const double *u = g->monthly + at;
+    double steps = (double)(j - i), chord = (u[j] - u[i]) / steps, first = u[i + 1] - u[i];
+    double rise = (first > chord ? first : chord) * steps;  /* u is concave or linear in the tick */
+    double m0 = margin(e, u[i], pi->h), m1 = m0 + (1.0 - pi->h) * rise -
+                hazard_rise(g, cell, i, pi, j) * (u[i] + e[DEFAULT_COST]);
+    double n = g->terms[row], lent = cell[PRINCIPAL] * e[DISCOUNT], most = 0.0, least = 0.0;
+    if (m0 > 0 || m1 > 0)
+        most = lent * balance(u[j], g->factor[at + j], g->decay[at + j], pi->x, pi->xn, pi->alive, n);
+    if (m0 < 0 || m1 < 0)
+        least = lent * balance(u[i], g->factor[at + i], g->decay[at + i], pj->x, pj->xn, pj->alive, n);
+    double earned = m0 * (m0 > 0 ? most : least);
+    double gain = m1 * (m1 > 0 ? most : least) - earned;
+    double start = cell[PRINCIPAL] * (e[FEE] - g->shadow) - e[ACQUISITION] -
+                   e[SERVICING] * pj->alive + earned;
+    /* the highest of exp(-fall t) (start + gain t) on 0 <= t <= 1 */
+    double fall = acceptance_fall(g, cell, i, j) * (1.0 - pi->p_accept), t = 0.0;
+    if (gain > 0) {
+        t = fall > 0 ? 1.0 / fall - start / gain : 1.0;
+        if (t < 0) t = 0.0;
+        if (t > 1) t = 1.0;
+    }
+    double npv = start + gain * t;
+    return npv > 0 ? pi->p_accept * exp(-fall * t) * npv : -1.0;
 }
 
 typedef struct { Py_ssize_t i, j; Point a, b; double bound; } Interval;
@@ -184,8 +227,8 @@ static Py_ssize_t search_cell(const Grid *g, const double *cell, Py_ssize_t high
         Point m = evaluate(g, cell, mid);
         take(mid, &m, &best, best_point);
         Interval left = {now.i, mid, now.a, m, 0}, right = {mid, now.j, m, now.b, 0};
-        left.bound = upper_bound(g, cell, &now.a, mid, &m);
-        right.bound = upper_bound(g, cell, &m, now.j, &now.b);
+        left.bound = upper_bound(g, cell, now.i, &now.a, mid, &m);
+        right.bound = upper_bound(g, cell, mid, &m, now.j, &now.b);
         /* the more promising half is searched first: it sets the mark for the other */
         if (left.bound > right.bound) { stack[depth++] = right; stack[depth++] = left; }
         else { stack[depth++] = left; stack[depth++] = right; }
@@ -205,14 +248,15 @@ static int doubles(PyObject *object, Py_buffer *view, const char *name, Py_ssize
 }
 
 PyDoc_STRVAR(best_ticks_doc,
-"best_ticks(cells, result, ticks, factor, decay, monthly, terms, table, economics, z_low, z_step)\n\n"
+"best_ticks(cells, result, ticks, factor, decay, monthly, terms, table, economics, z_low, z_step, "
+"shadow_price)\n\n"
 "Fill `result` (cells, 8) for `cells` (cells, 14); see finntelligence.search.");
 
 static PyObject *best_ticks(PyObject *self, PyObject *args) {
     PyObject *o[9];
     Grid g;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOdd", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
-                          &o[7], &o[8], &g.z_low, &g.z_step))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOddd", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
+                          &o[7], &o[8], &g.z_low, &g.z_step, &g.shadow))
         return NULL;
     static const char *names[9] = {"cells", "result", "ticks", "factor", "decay", "monthly",
                                    "terms", "table", "economics"};
@@ -266,9 +310,31 @@ done:
     return answer;
 }
 
+PyDoc_STRVAR(contract_total_doc,
+"contract_total(balance, level, rate, term_months)\n\n"
+"Sum of a contract's payments in cents; see finntelligence.cashflow.contract_payments. `rate` is\n"
+"the yearly rate in units of 1e-12.");
+
+static PyObject *contract_total(PyObject *self, PyObject *args) {
+    long long balance, level, rate, owed;
+    int term, month = 0;
+    if (!PyArg_ParseTuple(args, "LLLi", &balance, &level, &rate, &term)) return NULL;
+    if (balance < 0 || level < 0 || rate < 0 || term < 1)
+        return PyErr_Format(PyExc_ValueError, "a contract has no negative amounts and a term");
+    const __int128 year = (__int128)12 * 1000000000000LL;
+    for (;;) {
+        month++;
+        owed = balance + (long long)((2 * (__int128)balance * rate + year) / (2 * year));
+        if (level >= owed || month == term) return PyLong_FromLongLong(level * (month - 1) + owed);
+        balance = owed - level;
+    }
+}
+
 static PyMethodDef methods[] = {
-    {"best_ticks", best_ticks, METH_VARARGS, best_ticks_doc}, {NULL, NULL, 0, NULL}};
+    {"best_ticks", best_ticks, METH_VARARGS, best_ticks_doc},
+    {"contract_total", contract_total, METH_VARARGS, contract_total_doc},
+    {NULL, NULL, 0, NULL}};
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_search", "The optimiser's inner loop, compiled.", -1, methods,
+    PyModuleDef_HEAD_INIT, "_search", "The core's inner loops, compiled.", -1, methods,
     NULL, NULL, NULL, NULL};
 PyMODINIT_FUNC PyInit__search(void) { return PyModule_Create(&module); }

@@ -15,5 +15,7 @@ def best_ticks(
     economics: Array,
     z_low: float,
     z_step: float,
+    shadow_price: float,
     /,
 ) -> None: ...
+def contract_total(balance: int, level: int, rate: int, term_months: int, /) -> int: ...

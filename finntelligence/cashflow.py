@@ -11,6 +11,11 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+try:
+    from finntelligence._search import contract_total as compiled_total
+except ImportError:  # no compiler where the package was built
+    compiled_total = None  # type: ignore[assignment]
+
 __all__ = [
     "MONTHS",
     "Convention",
@@ -29,6 +34,7 @@ __all__ = [
 Array = NDArray[np.float64]
 
 MONTHS = 12
+"""Months a year: a yearly nominal rate over these is the monthly one."""
 _NEWTON_STEPS = 60
 _STEP_TOLERANCE = 1e-14
 _FLAT = 1e-15  # interest below this share of the loan is rounding
@@ -41,6 +47,9 @@ class Convention(StrEnum):
 
     `nominal_annual`: yearly contract rate, compounds monthly.
     `addon_monthly`: flat interest a month on the original principal.
+
+    >>> float(nominal_rate(0.02, 12, Convention.ADDON_MONTHLY).round(4))  # 24 % flat a year
+    0.417
     """
 
     NOMINAL_ANNUAL = "nominal_annual"
@@ -52,6 +61,11 @@ def _payment_factor(u: Array, n: Array) -> Array:
     zero = u == 0
     safe = np.where(zero, 1.0, u)
     return np.where(zero, 1.0 / n, safe / -np.expm1(-n * np.log1p(safe)))
+
+
+def _one_payment_factor(u: float, n: float) -> float:
+    """Do what `_payment_factor` does for one loan, without arrays of one."""
+    return 1 / n if u == 0 else u / -math.expm1(-n * math.log1p(u))
 
 
 def _payment_factor_slope(u: Array, n: Array) -> Array:
@@ -130,12 +144,10 @@ def apr(amount_financed: ArrayLike, payment: ArrayLike, term_months: ArrayLike) 
     >>> float(apr(9_500, payment, 36).round(6))
     0.135624
     """
-    paid, amount, n = (
-        np.asarray(value, dtype=float) for value in (payment, amount_financed, term_months)
-    )
-    if paid.ndim == amount.ndim == n.ndim == 0:
-        return np.asarray(MONTHS * _one_monthly_rate(float(paid), float(amount), float(n)))
-    return MONTHS * _monthly_rate(paid, amount, n)
+    paid, amount, n = payment, amount_financed, term_months
+    if np.ndim(paid) == np.ndim(amount) == np.ndim(n) == 0:
+        return np.asarray(MONTHS * _one_monthly_rate(float(paid), float(amount), float(n)))  # type: ignore[arg-type]
+    return MONTHS * _monthly_rate(*(np.asarray(v, dtype=float) for v in (paid, amount, n)))
 
 
 def capped_payment(amount_financed: ArrayLike, apr_cap: ArrayLike, term_months: ArrayLike) -> Array:
@@ -151,7 +163,12 @@ def capped_payment(amount_financed: ArrayLike, apr_cap: ArrayLike, term_months: 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instalment:
-    """One contractual payment and the balance after it, in currency units to the cent."""
+    """One contractual payment and the balance after it, in currency units to the cent.
+
+    >>> first = schedule(1_200, nominal_rate=0.12, term_months=12)[0]
+    >>> str(first.payment), str(first.interest), str(first.balance)
+    ('106.62', '12.00', '1105.38')
+    """
 
     month: int
     payment: Decimal
@@ -200,23 +217,26 @@ def contract_payments(
     >>> contract_payments(10_000, nominal_rate=0.10, term_months=36)
     (322.67, 11616.2)
     """
-    rate = round(nominal_rate * _RATE_SCALE)  # exact for rates of up to 12 digits
-    divisor = MONTHS * _RATE_SCALE
     level = _level_cents(principal, nominal_rate, term_months)
-    balance, paid = round(principal * 100), 0
-    for month in range(1, term_months + 1):
-        owed = balance + (2 * balance * rate + divisor) // (2 * divisor)
-        payment = owed if month == term_months or level > owed else level
-        balance = owed - payment
-        paid += payment
-        if not balance:
-            break
-    return level / 100, paid / 100
+    rate = round(nominal_rate * _RATE_SCALE)  # exact for rates of up to 12 digits
+    total = _contract_total if compiled_total is None else compiled_total
+    return level / 100, total(round(principal * 100), level, rate, term_months) / 100
+
+
+def _contract_total(balance: int, level: int, rate: int, term_months: int) -> int:
+    """Return the sum of a contract's payments in cents, as `_search.c` does where it compiled."""
+    year, month = MONTHS * _RATE_SCALE, 0
+    while True:
+        month += 1
+        owed = balance + (2 * balance * rate + year) // (2 * year)
+        if level >= owed or month == term_months:
+            return level * (month - 1) + owed
+        balance = owed - level
 
 
 def _level_cents(principal: float, nominal_rate: float, term_months: int) -> int:
     """Return the level payment in cents, half up; a tie survives the float's binary tail."""
-    exact = float(monthly_payment(principal, nominal_rate, term_months)) * 100
+    exact = principal * _one_payment_factor(nominal_rate / MONTHS, term_months) * 100
     return math.floor(round(exact, 6) + 0.5)
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from finntelligence import offers
 from finntelligence.features import application_columns
+from finntelligence.market import Market, solve
 from finntelligence.offers import Application, Offer
-from finntelligence.optimiser import Market, optimum, solve
+from finntelligence.optimiser import optimum
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
 
@@ -32,6 +33,18 @@ class CounterOffer:
     `requested_principal` (currency units) and `requested_term_months` are what to ask for. The
     offer is on the menu of that request, so its amount and term may differ; `sentence` then says
     so, and it always says that nothing is promised.
+
+    >>> from dataclasses import replace
+    >>> poor = replace(asked, features={**asked.features, "annual_income": 6_000})
+    >>> requests = alternatives(poor, book, market.policy)
+    >>> everybody = (len(requests), 1)  # these models see neither amount nor term
+    >>> counter = counter_offer(
+    ...     requests, market, np.tile(risk, everybody), np.tile(acceptance, everybody)
+    ... )
+    >>> counter.requested_principal, counter.requested_term_months, counter.offer.monthly_payment
+    (10600.0, 36, 124.98)
+    >>> counter.sentence[:26]
+    'An estimate, not a promise'
     """
 
     requested_principal: float
@@ -49,6 +62,10 @@ def alternatives(
     policy's minimum; each gives up the same share of the one before and is a multiple of the
     policy's step or one of those ends. Terms are the policy's that are not shorter than the one
     asked for, or the longest if all are shorter. At equal distance the shorter term comes first.
+
+    >>> nearest = alternatives(asked, book, market.policy)[:3]
+    >>> [(each.requested_principal, each.requested_term_months) for each in nearest]
+    [(10600.0, 36), (9400.0, 36), (12000.0, 48)]
 
     Raises:
         InvalidApplicationError: when the application is not one of this portfolio.
@@ -105,6 +122,12 @@ def counter_offer(
     (n, heads): the requested amount and term are features of the models, so the caller must score
     both models again, on the alternatives' own design matrix. The original request's coefficients
     would answer for a request nobody makes.
+
+    >>> requests = alternatives(asked, book, market.policy)
+    >>> counter_offer(requests, market, risk[None], acceptance[None])
+    Traceback (most recent call last):
+        ...
+    ValueError: 62 alternatives need as many rows of coefficients, not 1 of risk and 1 of acceptance
 
     Raises:
         ValueError: when there is not one row of coefficients for each alternative.

@@ -6,27 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finntelligence.adverse_action import Reason, reasons
 from finntelligence.counter_offer import CounterOffer
+from finntelligence.market import Market
 from finntelligence.offers import Application, Offer
-from finntelligence.optimiser import PRICE_RANGE, Market, optimum
-from finntelligence.policy import RULES
+from finntelligence.optimiser import Optimum
+from finntelligence.why_this import Explanation, why_this
 
-__all__ = ["Decision", "Reason", "decide"]
+__all__ = ["Decision", "decide"]
 
 Array = NDArray[np.float64]
-
-MOST_REASONS = 4  # the commentary on 12 CFR 1002.9(b)(2): more than four are not likely helpful
-
-_NO_PRICE = ("No permitted price exists for this amount and term", "Ask for another term")
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why nothing was offered: a stable code, a plain sentence, and what would satisfy the rule."""
-
-    code: str
-    text: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +23,20 @@ class Decision:
     """Offers to show, best first; or none, with every reason.
 
     `versions` holds exact immutable ids: each model's, the policy's and the portfolio's digests.
-    A decline may carry a `counter_offer`: the nearest request that would be approved.
+    A decline may carry a `counter_offer`: the nearest request that would be approved. Offers may
+    carry an `explanation` of the first.
+
+    >>> Decision(offers=(), reasons=(), versions={"risk": "risk/7"})
+    Traceback (most recent call last):
+        ...
+    ValueError: a decline needs a reason
     """
 
     offers: tuple[Offer, ...]
     reasons: tuple[Reason, ...]
     versions: Mapping[str, str]
     counter_offer: CounterOffer | None = None
+    explanation: Explanation | None = None
 
     def __post_init__(self) -> None:
         if not self.offers and not self.reasons:
@@ -50,23 +46,34 @@ class Decision:
 def decide(
     application: Application,
     market: Market,
-    risk: Array,
-    acceptance: Array,
+    coefficients: tuple[Array, Array],
     versions: Mapping[str, str],
+    found: Optimum,
+    contributions: Array | None = None,
 ) -> Decision:
-    """Decide on one application from the models' coefficients, each of shape (heads,).
+    """Decide on one application, of which the optimum was `found`.
 
-    A decline gives the rules that left no offer, the one that stopped most terms first.
+    `coefficients` are the risk and the acceptance model's for the applicant, each (heads,), and
+    `contributions` (heads, features + 1) the risk model's
+    (`response.PriceResponse.contributions`). A decline needs them, for it names the applicant's
+    factors; with them the first offer is explained.
+
+    >>> from finntelligence.optimiser import optimum
+    >>> found = optimum(asked, market, risk, acceptance)
+    >>> decision = decide(asked, market, (risk, acceptance), {"risk": "risk/7"}, found)
+    >>> [offer.monthly_payment for offer in decision.offers], decision.reasons
+    ([286.3, 334.33, 216.1], ())
+
+    Raises:
+        ModelMismatchError: when the risk model cannot be explained.
+        ValueError: when there is no offer and no contributions tell why.
     """
-    found = optimum(application, market, risk, acceptance)
-    return Decision(
-        offers=found.offers,
-        reasons=() if found.offers else _reasons(found.broken),
-        versions=versions,
-    )
-
-
-def _reasons(broken: Mapping[str, int]) -> tuple[Reason, ...]:
-    texts = {rule.code: (rule.reason, rule.remedy) for rule in RULES} | {PRICE_RANGE: _NO_PRICE}
-    ranked = sorted(broken, key=lambda code: -broken[code])
-    return tuple(Reason(code, *texts[code]) for code in ranked[:MOST_REASONS])
+    if not found.offers:
+        if contributions is None:
+            raise ValueError("a decline needs the risk model's contributions")
+        why = reasons(application, market, coefficients, found.broken, contributions)
+        return Decision(offers=(), reasons=why, versions=versions)
+    first = None
+    if contributions is not None:
+        first = why_this(application, market, found.offers[0], coefficients, contributions)
+    return Decision(offers=found.offers, reasons=(), versions=versions, explanation=first)

@@ -27,7 +27,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One thing wrong: the field's path and what would be right."""
+    """One thing wrong: the field's path and what would be right.
+
+    >>> print(FieldProblem("features.fico", "must be at least 300"))
+    features.fico: must be at least 300
+    """
 
     field: str
     problem: str
@@ -37,7 +41,14 @@ class FieldProblem:
 
 
 class FinntelligenceError(Exception):
-    """Base of every error raised on purpose."""
+    """Base of every error raised on purpose, so that one `except` catches them all.
+
+    >>> try:
+    ...     raise ModelUnavailableError("the risk model did not answer")
+    ... except FinntelligenceError as error:
+    ...     print(error)
+    the risk model did not answer
+    """
 
 
 class InvalidApplicationError(FinntelligenceError):
@@ -53,16 +64,40 @@ class InvalidApplicationError(FinntelligenceError):
 
 
 class InvalidDeclarationError(FinntelligenceError):
-    """A portfolio, policy or setting is impossible; the message starts with the key's path."""
+    """A portfolio, policy or setting is impossible; the message starts with the key's path.
+
+    >>> from finntelligence.declaration import Section
+    >>> Section({"tick": 0}, "policy").number("tick", 0.0001, 0.01)
+    Traceback (most recent call last):
+        ...
+    finntelligence.errors.InvalidDeclarationError: policy.tick: must be from 0.0001 to 0.01, is 0
+    """
 
 
 class InvalidDataError(FinntelligenceError):
-    """A data file is not what its loader reads; the message says what was expected."""
+    """A data file is not what its loader reads; the message says what was expected.
+
+    >>> raise InvalidDataError("loans.csv: lacks the column fico")
+    Traceback (most recent call last):
+        ...
+    finntelligence.errors.InvalidDataError: loans.csv: lacks the column fico
+    """
 
 
 class ModelMismatchError(FinntelligenceError):
-    """Published models are missing, or do not fit this engine or each other."""
+    """Published models are missing, or do not fit this engine or each other.
+
+    >>> from finntelligence.basis import BasisColumn
+    >>> BasisColumn(feature="fico", kind="cubic")
+    Traceback (most recent call last):
+        ...
+    finntelligence.errors.ModelMismatchError: basis of fico: unknown kind 'cubic'
+    """
 
 
 class ModelUnavailableError(FinntelligenceError):
-    """A model did not answer in time; the same request may succeed on retry."""
+    """A model did not answer in time; the same request may succeed on retry.
+
+    >>> issubclass(ModelUnavailableError, InvalidApplicationError)  # not the caller's to mend
+    False
+    """

@@ -15,10 +15,16 @@ __all__ = ["REQUEST_FEATURES", "application_columns", "design_matrix", "feature_
 Array = NDArray[np.float64]
 
 REQUEST_FEATURES = ("requested_principal", "requested_term_months")
+"""What the models see of the request itself: currency units and months, the last columns."""
 
 
 def feature_names(portfolio: Portfolio) -> tuple[str, ...]:
-    """Return the columns of the design matrix: a number's name, or `field=value` of a category."""
+    """Return the columns of the design matrix: a number's name, or `field=value` of a category.
+
+    >>> names = feature_names(book)
+    >>> names[4:7], names[-1]
+    (('fico', 'home=rent', 'home=own'), 'requested_term_months')
+    """
     names: list[str] = []
     for field in portfolio.features:
         names += _flags(field) if field.kind is Kind.CATEGORY else [field.name]
@@ -40,6 +46,10 @@ def design_matrix(portfolio: Portfolio, columns: Mapping[str, NDArray[Any]]) -> 
     `columns` holds one array of n values per feature field and per `REQUEST_FEATURES` entry:
     numbers in the field's unit, categories as text (absent as None or NaN).
 
+    >>> matrix = design_matrix(book, application_columns(asked))
+    >>> matrix.shape, matrix[0, 4:8].tolist()  # a score of 705 and the flags of a mortgaged home
+    ((1, 20), [705.0, 0.0, 0.0, 1.0])
+
     Raises:
         KeyError: when a column is missing.
     """
@@ -55,7 +65,12 @@ def design_matrix(portfolio: Portfolio, columns: Mapping[str, NDArray[Any]]) -> 
 
 
 def application_columns(application: Application) -> dict[str, NDArray[Any]]:
-    """Return one application as columns of one row."""
+    """Return one application as columns of one row, shape (1,), by field and request feature.
+
+    >>> columns = application_columns(asked)
+    >>> columns["home"].tolist(), columns["requested_principal"].tolist()
+    (['mortgage'], [12000.0])
+    """
     columns: dict[str, NDArray[Any]] = {
         name: np.array([value if isinstance(value, str) else _number(value)])
         for name, value in application.features.items()

@@ -30,7 +30,9 @@ __all__ = [
 Array = NDArray[np.float64]
 
 DISSIMILARITY = 0.5
+"""The mu of offers that partly replace one another: an assumption, for single answers tell none."""
 MOST_CANDIDATES = 12
+"""Offers that a best menu is sought among: each of their 2 ** 12 - 1 menus is valued."""
 _TIE = 1e-12  # of the best profit: above rounding, and nothing to show an offer for
 
 

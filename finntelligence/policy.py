@@ -1,34 +1,42 @@
-"""The lending policy: what may be offered, and the rules every offer must pass.
+"""The lending policy: what may be offered, at which rates, and within which limits.
 
-The portfolio declares a default policy; `policy.yaml` changes parts of it. Rules are objects with
-a code and a plain reason; the optimiser asks them in the order below.
+The portfolio declares a default policy; `policy.yaml` changes parts of it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from finntelligence.cashflow import Convention, capped_payment
+from finntelligence.cashflow import Convention
 from finntelligence.declaration import Section, content_digest, merged
 from finntelligence.fields import Kind, Role
-from finntelligence.offers import OfferTerms
 from finntelligence.portfolio import Portfolio, read_economics
-from finntelligence.value import Economics, LoanValue
+from finntelligence.value import Economics
 
-__all__ = ["RULES", "Candidates", "Jurisdictions", "Policy", "Rule"]
+__all__ = ["TICK_SLACK", "Jurisdictions", "Policy"]
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 TICK_DIGITS = 10  # rates are rounded to this many digits, so that ticks compare exactly
+TICK_SLACK = 1e-6
+"""How far from a tick, in ticks, a rate still is that tick: a bound that is one is permitted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jurisdictions:
-    """Caps on the fee-inclusive APR by the value of an application's `field`."""
+    """Caps on the fee-inclusive APR, fractions, by the value of an application's `field`.
+
+    A place without a cap has the policy's own.
+
+    >>> from dataclasses import replace
+    >>> caps = Jurisdictions(field="state", apr_caps={"NY": 0.16})
+    >>> policy = replace(market.policy, jurisdictions=caps)
+    >>> policy.apr_caps({"state": np.array(["CA", "NY"])}).tolist()
+    [0.36, 0.16]
+    """
 
     field: str
     apr_caps: Mapping[str, float]
@@ -38,12 +46,18 @@ class Jurisdictions:
 class Policy:
     """A validated lending policy; rates are fractions in the book's quoted convention.
 
-    `tick` is the distance between quotable rates from `minimum_rate` on. `trust_below` and
-    `trust_above` bound the price around the list price, where customers' answers were observed.
+    `principal_ratios` rise; `tick` is the distance between quotable rates from `minimum_rate` on;
+    `trust_below` and `trust_above` bound the price around the list price, where answers were seen.
     A cap of None does not apply; `jurisdictions` has caps on the APR by the value of a declared
     field. At most `menu_size` offers are shown: the most profitable ones where the policy must
     `demand_choice`, else the menu of highest profit, in which offers of `dissimilarity` mu compete
     (`finntelligence.menu`). `digest` is the SHA-256 of the effective content.
+
+    >>> policy = Policy.from_mapping(book, {"apr_cap": 0.24, "tick": 0.0025})
+    >>> policy.apr_cap, policy.pti_cap, policy.ticks()[:3].tolist()
+    (0.24, 0.25, [0.0599, 0.0624, 0.0649])
+    >>> policy.principals(12_345).tolist()  # a half, three quarters and all of it, in hundreds
+    [6100.0, 9200.0, 12300.0]
     """
 
     principal_ratios: tuple[float, ...]
@@ -153,137 +167,12 @@ class Policy:
         # rounded down: never more than the ratio of what was asked for
         whole = np.floor(asked / self.principal_step + 1e-6)
         steps = np.maximum(whole, 1) * self.principal_step
-        bounded = np.round(np.clip(steps, self.minimum_principal, self.maximum_principal), 2)
-        rising = np.sort(bounded, axis=-1)
-        rising[..., 1:][np.diff(rising, axis=-1) == 0] = np.nan
-        return rising
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidates:
-    """Valued candidate offers that rules judge; all arrays of one shape."""
-
-    terms: OfferTerms
-    list_rate: Array
-    debt_share: Array
-    p_accept: Array
-    pd_lifetime: Array
-    value: LoanValue
-    guessed: Mask
-
-    @property
-    def expected_profit(self) -> Array:
-        """Acceptance times the value of the booked loan, in currency units."""
-        return self.p_accept * self.value.npv
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One requirement on an offer: a stable code, a plain reason, and what would satisfy it.
-
-    A rule about affordability or cost has a `payment_cap`: the largest monthly payment it permits,
-    so that the optimiser can turn it into a last tick. The others judge valued candidates.
-    """
-
-    code: str
-    reason: str
-    remedy: str
-    payment_cap: Callable[[OfferTerms, Array, Policy], Array] | None = None
-    judge: Callable[[Candidates, Policy], Mask] | None = None
-
-    def permits(self, candidates: Candidates, policy: Policy) -> Mask:
-        """Whether each candidate meets the requirement."""
-        if self.payment_cap is not None:
-            cap = self.payment_cap(candidates.terms, candidates.debt_share, policy)
-            return np.asarray(candidates.terms.payment <= cap)
-        assert self.judge is not None, "a rule caps the payment or judges"
-        return self.judge(candidates, policy)
-
-
-def _apr_cap(terms: OfferTerms, _: Array, policy: Policy) -> Array:
-    financed = terms.principal * (1 - policy.economics.origination_fee)
-    cap = policy.apr_cap if terms.apr_cap is None else terms.apr_cap
-    if cap is None:
-        return np.full(np.shape(financed), np.inf)
-    limited = np.isfinite(cap)
-    payment = capped_payment(financed, np.where(limited, cap, 0.0), terms.term_months)
-    return np.where(limited, payment, np.inf)
-
-
-def _income_share(terms: OfferTerms, share: Array, missing: str) -> Array:
-    """Return the payment that takes `share` of income; without a known income none, or any."""
-    payment = np.where(terms.monthly_income > 0, share * terms.monthly_income, 0.0)
-    unknown = np.inf if missing == "skip" else 0.0
-    return np.where(np.isnan(terms.monthly_income), unknown, payment)
-
-
-def _pti_cap(terms: OfferTerms, _: Array, policy: Policy) -> Array:
-    if policy.pti_cap is None:
-        return np.full(np.shape(terms.principal), np.inf)
-    share = np.full(np.shape(terms.principal), policy.pti_cap)
-    return _income_share(terms, share, policy.if_missing.get("pti", "decline"))
-
-
-def _dti_cap(terms: OfferTerms, debt_share: Array, policy: Policy) -> Array:
-    if policy.dti_cap is None:
-        return np.full(np.shape(terms.principal), np.inf)
-    share = np.maximum(policy.dti_cap - debt_share, 0) + np.zeros(np.shape(terms.principal))
-    return _income_share(terms, share, policy.if_missing.get("dti", "decline"))
-
-
-def _within_pd_cutoff(c: Candidates, policy: Policy) -> Mask:
-    return np.asarray(c.pd_lifetime <= (1.0 if policy.pd_cutoff is None else policy.pd_cutoff))
-
-
-def _reaches_raroc(c: Candidates, policy: Policy) -> Mask:
-    floor = -np.inf if policy.minimum_raroc is None else policy.minimum_raroc
-    return np.asarray(c.value.raroc >= floor)
-
-
-RULES: tuple[Rule, ...] = (
-    Rule(
-        code="NO_EVIDENCE",
-        reason="Customers' answers to this amount or term were never observed",
-        remedy="Ask for an amount and a term that this lender has offered before",
-        judge=lambda c, _: ~c.guessed,
-    ),
-    Rule(
-        code="APR_CAP",
-        reason="The cost of credit would exceed the lawful or policy maximum",
-        remedy="A larger amount or a longer term spreads the fee and lowers the cost of credit",
-        payment_cap=_apr_cap,
-    ),
-    Rule(
-        code="PTI",
-        reason="Income is too low for the monthly payment",
-        remedy="A smaller amount or a longer term lowers the monthly payment",
-        payment_cap=_pti_cap,
-    ),
-    Rule(
-        code="DTI",
-        reason="Income is too low for the resulting debt payments",
-        remedy="A smaller amount, a longer term or less existing debt lowers the debt payments",
-        payment_cap=_dti_cap,
-    ),
-    Rule(
-        code="PD_CUTOFF",
-        reason="The estimated probability of default is above the lender's limit",
-        remedy="A smaller amount or a shorter term lowers the estimate",
-        judge=_within_pd_cutoff,
-    ),
-    Rule(
-        code="RAROC",
-        reason="The expected credit loss is too high for the capital the loan needs",
-        remedy="A smaller amount or a shorter term lowers the expected loss",
-        judge=_reaches_raroc,
-    ),
-    Rule(
-        code="EXPECTED_LOSS",
-        reason="The expected credit loss and cost of the loan exceed what its price may bring in",
-        remedy="Another amount or term may carry the fixed cost, or lower the expected loss",
-        judge=lambda c, _: np.asarray(c.value.npv > 0),
-    ),
-)
+        within = np.minimum(np.maximum(steps, self.minimum_principal), self.maximum_principal)
+        bounded: Array = np.round(within, 2)
+        # each step above keeps the order of the ratios
+        repeated = bounded[..., 1:] == bounded[..., :-1]
+        bounded[..., 1:][repeated] = np.nan
+        return bounded
 
 
 def _highest_rate(portfolio: Portfolio) -> float:
@@ -312,7 +201,7 @@ def _ratios(section: Section) -> tuple[float, ...]:
     ratios = section.numbers("principal_ratios")
     if min(ratios) <= 0 or max(ratios) > 10:
         raise section.fail("principal_ratios", "must be above 0 and at most 10")
-    return ratios
+    return tuple(sorted(ratios))
 
 
 def _terms(section: Section, axis: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from finntelligence.cashflow import Convention
 from finntelligence.declaration import Section, canonical_json, content_digest
 from finntelligence.errors import InvalidDeclarationError
 from finntelligence.fields import Field, Kind, Role
-from finntelligence.rates import RateRule
+from finntelligence.rates import Price
 
 __all__ = [
     "ECONOMICS",
@@ -26,7 +25,6 @@ __all__ = [
     "Capability",
     "DefaultDefinition",
     "Portfolio",
-    "Price",
     "read_economics",
 ]
 
@@ -47,38 +45,27 @@ ECONOMICS = {
 """Every value of `value.Economics` with its lowest and highest."""
 
 RULES_THAT_NEED_INCOME = ("pti", "dti")
+"""The rules for which a book declares, in `if_missing`, what to do where income is unknown."""
 
 
 class Capability(StrEnum):
-    """What a book's history can teach."""
+    """What a book's history can teach.
+
+    >>> sorted(map(str, book.capabilities))
+    ['acceptance', 'risk']
+    """
 
     RISK = "risk"
     ACCEPTANCE = "acceptance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """How the book quotes.
-
-    Quoted rates are fractions in the book's `convention`; one *price unit* is one percentage
-    point of the quoted rate, the unit of gaps, slopes, floors and priors. `slope_floor` is the
-    least price response the acceptance model may quote with, and `risk_slope_mean` and
-    `risk_slope_sd` the Gaussian prior on how default moves with the price: logit per price unit.
-    """
-
-    convention: Convention
-    list_rate: RateRule
-    benchmark: RateRule
-    slope_floor: float
-    risk_slope_mean: float
-    risk_slope_sd: float
-
-    UNIT = 0.01
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Axes:
-    """What may be asked for, and the reference point of the models' terms."""
+    """What may be asked for, currency units and months, and where the models' terms are 0.
+
+    >>> book.axes.maximum_principal, book.axes.terms
+    (40000.0, (24, 36, 48, 60))
+    """
 
     minimum_principal: float
     maximum_principal: float
@@ -89,7 +76,11 @@ class Axes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultDefinition:
-    """What counts as default; `horizon_months` None means within the contract's own term."""
+    """What counts as default; `horizon_months` None means within the contract's own term.
+
+    >>> print(book.default.definition, book.default.horizon_months)
+    Ever in default within the contract's term, prepayment competing None
+    """
 
     definition: str
     horizon_months: int | None
@@ -97,9 +88,11 @@ class DefaultDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affordability:
-    """Which fields say what the applicant earns and already owes.
+    """Which fields say what the applicant earns and, in per cent of it, already pays on debts.
 
-    `existing_debt_field` holds existing monthly debt payments in per cent of monthly income.
+    >>> columns = {"annual_income": np.array([68_000, np.nan]), "dti": np.array([17.5, 0])}
+    >>> book.affordability.monthly_income(columns).round(2).tolist()
+    [5666.67, nan]
     """
 
     income_field: str
@@ -119,7 +112,13 @@ class Affordability:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Portfolio:
-    """One declared book; immutable, and identified by the SHA-256 of its declaration."""
+    """One declared book; immutable, and identified by the SHA-256 of its declaration.
+
+    Models are judged on the newest part of its history, or where `random_holdout` on a random part.
+
+    >>> book.name, book.field("fico").maximum, len(book.fields), len(book.asked)
+    ('simulated', 850.0, 11, 10)
+    """
 
     name: str
     title: str
@@ -132,6 +131,7 @@ class Portfolio:
     economics: Mapping[str, float]
     if_missing: Mapping[str, str]
     capabilities: frozenset[Capability]
+    random_holdout: bool
     policy: Mapping[str, Any]
     example: Mapping[str, Any]
     declaration: Mapping[str, Any]
@@ -168,13 +168,14 @@ class Portfolio:
             title=root.text("title"),
             currency=root.text("currency"),
             fields=fields,
-            price=_price(root.section("price"), by_name),
+            price=Price.read(root.section("price"), by_name),
             axes=_axes(root.section("axes")),
             default=_default(root.section("default")),
             affordability=_affordability(root.section("affordability"), by_name),
             economics=_economics(root.section("economics")),
             if_missing=_if_missing(root.section("if_missing")),
             capabilities=_capabilities(root),
+            random_holdout=root.choice("holdout", ("latest", "random"), "latest") == "random",
             policy=dict(root.section("policy").items()),
             example=dict(root.section("example").items()),
             declaration=declaration,
@@ -193,21 +194,6 @@ def _digest(declaration: Mapping[str, Any]) -> str:
                 f"portfolio.{key}: JSON cannot say it: {error}"
             ) from error
     return content_digest(declaration)
-
-
-def _price(section: Section, fields: Mapping[str, Field]) -> Price:
-    prior = section.section("risk_slope_prior")
-    price = Price(
-        convention=Convention(section.choice("convention", tuple(Convention))),
-        list_rate=RateRule.read(section.section("list_rate"), fields),
-        benchmark=RateRule.read(section.section("benchmark"), fields),
-        slope_floor=section.number("slope_floor", 1e-6, 10),
-        risk_slope_mean=prior.number("mean", 0, 10),
-        risk_slope_sd=prior.number("sd", 1e-6, 10),
-    )
-    prior.close()
-    section.close()
-    return price
 
 
 def _axes(section: Section) -> Axes:
@@ -248,6 +234,9 @@ def _affordability(section: Section, fields: Mapping[str, Field]) -> Affordabili
 
 def read_economics(section: Section) -> dict[str, float]:
     """Read plain values of `value.Economics`, each within what it can be.
+
+    >>> read_economics(Section({"lgd": 0.9}, "policy.economics"))
+    {'lgd': 0.9}
 
     Raises:
         InvalidDeclarationError: naming the path of an unknown or impossible value.

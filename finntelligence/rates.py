@@ -1,5 +1,6 @@
-"""Declared rules that give an applicant's list price and market benchmark."""
+"""How a book quotes: its convention, and declared rules of list price and benchmark."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from finntelligence.cashflow import Convention
 from finntelligence.declaration import Section
 from finntelligence.fields import Field, Kind, Role
 
-__all__ = ["RateRule"]
+__all__ = ["Price", "RateRule"]
 
 Array = NDArray[np.float64]
 
@@ -24,6 +26,13 @@ class RateRule:
 
     `segment` is a table over cuts of a number, a table over a category's values, or a polynomial
     of a centred and scaled number. Only the segment and funding part is clipped.
+
+    >>> table = {"field": "fico", "cuts": [700], "rates": [0.20, 0.10]}
+    >>> content = {"table": table, "cost_of_funds": {"coefficient": 1, "reference": 0.04}}
+    >>> rule = RateRule.read(Section(content, "list_rate"), {"fico": book.field("fico")})
+    >>> columns = {"fico": np.array([699, 700])}
+    >>> rule.rate(columns, term_months=36, cost_of_funds=0.05).round(9).tolist()
+    [0.21, 0.11]
     """
 
     field: str
@@ -41,7 +50,11 @@ class RateRule:
 
     @classmethod
     def read(cls, section: Section, fields: Mapping[str, Field]) -> "RateRule":
-        """Read `table` or `polynomial`, then optional `cost_of_funds`, `clip`, `log_term`."""
+        """Read `table` or `polynomial`, then optional `cost_of_funds`, `clip`, `log_term`.
+
+        Raises:
+            InvalidDeclarationError: naming the path of the first key that is wrong.
+        """
         parts: dict[str, Any] = {"cuts": (), "categories": (), "centre": 0.0, "scale": 1.0}
         parts |= _table(section, fields) if section.has("table") else _polynomial(section, fields)
         parts |= {"funds_coefficient": 0.0, "funds_reference": 0.0}
@@ -72,7 +85,7 @@ class RateRule:
         funds = np.asarray(cost_of_funds, dtype=float) - self.funds_reference
         base = self._segment(columns[self.field]) + self.funds_coefficient * funds
         share = np.log(np.asarray(term_months, dtype=float) / self.term_from)
-        term_part = self.term_coefficient * share / np.log(self.term_to / self.term_from)
+        term_part = self.term_coefficient * share / math.log(self.term_to / self.term_from)
         low, high = self.clip
         return np.asarray(np.minimum(np.maximum(base, low), high) + term_part)
 
@@ -88,6 +101,48 @@ class RateRule:
         for coefficient in reversed(self.values):  # Horner's scheme
             result = result * z + coefficient
         return result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """How the book quotes: rates are fractions in its `convention`.
+
+    One *price unit* is a percentage point of the quoted rate. `slope_floor` is the least response
+    the acceptance model may quote with, `risk_slope_mean` and `risk_slope_sd` the Gaussian prior
+    on how default moves with the price, all in logit per price unit.
+
+    >>> book.price.convention.value, round((0.15 - 0.13) / book.price.UNIT, 9)
+    ('nominal_annual', 2.0)
+    """
+
+    convention: Convention
+    list_rate: RateRule
+    benchmark: RateRule
+    slope_floor: float
+    risk_slope_mean: float
+    risk_slope_sd: float
+
+    UNIT = 0.01
+
+    @classmethod
+    def read(cls, section: Section, fields: Mapping[str, Field]) -> "Price":
+        """Read a declaration's `price`.
+
+        Raises:
+            InvalidDeclarationError: naming the path of the first key that is wrong.
+        """
+        prior = section.section("risk_slope_prior")
+        price = cls(
+            convention=Convention(section.choice("convention", tuple(Convention))),
+            list_rate=RateRule.read(section.section("list_rate"), fields),
+            benchmark=RateRule.read(section.section("benchmark"), fields),
+            slope_floor=section.number("slope_floor", 1e-6, 10),
+            risk_slope_mean=prior.number("mean", 0, 10),
+            risk_slope_sd=prior.number("sd", 1e-6, 10),
+        )
+        prior.close()
+        section.close()
+        return price
 
 
 def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:

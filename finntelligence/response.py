@@ -8,48 +8,38 @@ surface is analytic, smooth and monotone in the price. The same code serves trai
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finntelligence.basis import BasisColumn, basis
 from finntelligence.errors import ModelMismatchError
 from finntelligence.features import feature_names
+from finntelligence.heads import ALONG_PRICE, Head, clipped, problem_of
 from finntelligence.offers import OfferTerms
-from finntelligence.portfolio import Capability, Portfolio, Price
+from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.rates import Price
 
 __all__ = [
-    "ALONG_PRICE",
     "FORMAT",
     "PHI",
     "PTI_SHARE_CAP",
     "SPEC_ATTRIBUTE",
-    "BasisColumn",
-    "Head",
     "PriceLine",
     "PriceResponse",
-    "basis",
     "unsupported",
 ]
 
 Array = NDArray[np.float64]
 
 FORMAT = "finntelligence.price-response/1"
-SPEC_ATTRIBUTE = "finntelligence"  # the booster attribute that holds an artefact's JSON
+"""The artefacts that this engine reads and writes."""
+SPEC_ATTRIBUTE = "finntelligence"
+"""The booster attribute that holds an artefact's JSON."""
 PTI_SHARE_CAP = 0.5
-
-_ENTRIES = (
-    "model",
-    "portfolio",
-    "features",
-    "basis",
-    "heads",
-    "linear",
-    "calibration",
-    "income_fill",
-    "evidence",
-)
+"""The largest payment over income that models tell apart; a payment without income counts so."""
 
 Phi = Callable[[OfferTerms, "PriceResponse"], Array]
 
@@ -76,76 +66,22 @@ PHI: Mapping[str, Phi] = {
     "term": lambda t, r: np.log(t.term_months / r.portfolio.axes.reference_term),
     "principal": lambda t, r: np.log(t.principal / r.portfolio.axes.reference_principal),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BasisColumn:
-    """One column of the linear parts' basis, computed from one design-matrix column.
-
-    `kind`: `z` (winsorised z-score), `square` ((z * z - 1) / 2), `flag` (the value itself),
-    `missing` (1 where absent). An absent number scores as the mean.
-    """
-
-    feature: str
-    kind: str
-    log: bool = False
-    low: float = 0.0
-    high: float = 1.0
-    mean: float = 0.0
-    sd: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("z", "square", "flag", "missing"):
-            raise ModelMismatchError(f"basis of {self.feature}: unknown kind {self.kind!r}")
-        if self.log and not self.low > 0:
-            raise ModelMismatchError(f"basis of {self.feature}: a logarithm needs a low above 0")
-        if not self.sd > 0:
-            raise ModelMismatchError(f"basis of {self.feature}: sd must be above 0")
-
-    def values(self, column: Array) -> Array:
-        """Return the basis column for n values of the feature, shape (n,)."""
-        absent = np.isnan(column)
-        if self.kind == "missing":
-            return absent.astype(float)
-        if self.kind == "flag":
-            return column
-        clipped = np.clip(column, self.low, self.high)
-        z = ((np.log(clipped) if self.log else clipped) - self.mean) / self.sd
-        z = np.where(absent, 0.0, z)
-        return z if self.kind == "z" else (z * z - 1) / 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """One coefficient of the logit: what it multiplies, and which sign it may take.
-
-    `sign` -1 or +1 clips the coefficient at `floor` on that side; 0 leaves it free. `tree` says
-    that the booster has an output for it, in the order of the heads; that output times `scale`
-    is added to the linear part. `supported` is False where training never varied `phi`, so that
-    offers which need it would be guesses.
-    """
-
-    name: str
-    phi: str
-    sign: int = 0
-    floor: float = 0.0
-    tree: bool = False
-    scale: float = 1.0
-    supported: bool = True
+"""What a head may multiply, of the terms' shape; prices in price units, 0 at the reference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceLine:
-    """A logit along the price of one offer: `constant` + the slopes times the phi they name."""
+    """A logit along the price of one offer: `constant` + the slopes times the phi they name.
 
-    constant: Array
-    gap: Array
-    gap_hinge: Array
-    pti: Array
+    >>> line = market.risk.along_price(risk, terms)
+    >>> line.constant.round(4).tolist(), float(line.gap), line.pti  # logit(0.1), and a slope
+    ([-2.1972, -2.1972], 0.02, 0.0)
+    """
 
-
-ALONG_PRICE = ("gap", "gap_hinge", "pti")
-"""The phi that move with the price of an offer; all others are constant along it."""
+    constant: Array | float
+    gap: Array | float
+    gap_hinge: Array | float
+    pti: Array | float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +89,16 @@ class PriceResponse:
     """A fitted model without its trees; with the booster's output it gives the coefficients.
 
     `linear` has shape (heads, 1 + basis): intercept, then one weight per basis column.
-    `calibration` (intercept, slope > 0) applies to the total logit.
+    `calibration` (intercept, slope > 0) applies to the total logit; `income_fill` is the monthly
+    income that an unknown one counts as, and `evidence` what training says of itself.
+
+    >>> market.acceptance.probability(acceptance, terms).round(4).tolist()
+    [0.5, 0.4502]
+    >>> market.risk.probability(risk, terms).round(4).tolist()
+    [0.1, 0.1018]
+
+    Raises:
+        ModelMismatchError: when its parts do not fit each other.
     """
 
     model: Capability
@@ -174,6 +119,8 @@ class PriceResponse:
         names = [head.name for head in self.heads]
         if len(set(names)) != len(names) or any(h.phi not in PHI for h in self.heads):
             raise ModelMismatchError(f"{self.model}: heads repeat a name or have an unknown phi")
+        if problem := problem_of(self.heads):
+            raise ModelMismatchError(f"{self.model}: {problem}")
         unknown = {column.feature for column in self.basis} - set(self.features)
         if unknown:
             raise ModelMismatchError(f"{self.model}: basis of unknown features {sorted(unknown)}")
@@ -216,11 +163,27 @@ class PriceResponse:
         if trees is not None:
             scales = np.array([self.heads[i].scale for i in self.tree_heads])
             raw[:, list(self.tree_heads)] += trees.reshape(len(matrix), -1) * scales
-        clipped = _clipped(raw, self.heads)
+        found = clipped(raw, self.heads)
         intercept, slope = self.calibration
-        clipped *= slope
-        clipped[:, 0] += intercept
-        return clipped
+        found *= slope
+        found[:, 0] += intercept
+        return found
+
+    def contributions(self, matrix: Array, trees: Array | None = None) -> Array:
+        """Return what each column adds to each raw coefficient, (n, heads, features + 1).
+
+        The last column is the constant; together they are the coefficients before clipping and
+        calibration. `trees` are the booster's Shapley values, (n, tree heads, features + 1).
+        """
+        added = np.zeros((len(matrix), len(self.heads), len(self.features) + 1))
+        added[:, :, -1] = self.linear[:, 0]
+        for j, column in enumerate(self.basis, start=1):
+            place = self.features.index(column.feature)
+            added[:, :, place] += column.values(matrix[:, place])[:, None] * self.linear[:, j]
+        if trees is not None:
+            scales = np.array([self.heads[i].scale for i in self.tree_heads])
+            added[:, list(self.tree_heads)] += trees * scales[:, None]
+        return added
 
     def linear_part(self, matrix: Array) -> Array:
         """Return the linear parts of every head, shape (n, heads).
@@ -250,8 +213,8 @@ class PriceResponse:
 
         `coefficients` (..., heads) broadcast with the terms; rates and payments do not matter.
         """
-        constant = np.zeros(np.shape(terms.principal))
-        slopes = dict.fromkeys(ALONG_PRICE, np.zeros_like(constant))
+        constant: Array | float = 0.0
+        slopes: dict[str, Array | float] = dict.fromkeys(ALONG_PRICE, 0.0)
         for k, head in enumerate(self.heads):
             if head.phi in ALONG_PRICE:
                 slopes[head.phi] = slopes[head.phi] + coefficients[..., k]
@@ -285,8 +248,7 @@ class PriceResponse:
             raise ModelMismatchError(
                 f"model format is {content.get('format')!r}, this engine reads {FORMAT!r}"
             )
-        missing = [key for key in _ENTRIES if key not in content]
-        if missing:
+        if missing := [entry.name for entry in fields(cls) if entry.name not in content]:
             raise ModelMismatchError(f"model lacks {', '.join(missing)}")
         try:
             return cls._read(content)
@@ -309,32 +271,21 @@ class PriceResponse:
         )
 
 
-def basis(columns: tuple[BasisColumn, ...], features: tuple[str, ...], matrix: Array) -> Array:
-    """Return the basis, shape (n, basis columns), of a design matrix with the named features."""
-    position = {name: i for i, name in enumerate(features)}
-    if not columns:
-        return np.empty((len(matrix), 0))
-    return np.stack([c.values(matrix[:, position[c.feature]]) for c in columns], axis=1)
-
-
 def unsupported(response: PriceResponse, terms: OfferTerms) -> NDArray[np.bool_]:
-    """Whether each of the terms needs a head whose `phi` training never varied."""
+    """Whether each of the terms needs a head whose `phi` training never varied, of their shape.
+
+    Heads along the price do not count: where prices never varied there is no market at all.
+
+    >>> from dataclasses import replace
+    >>> from finntelligence.heads import Head
+    >>> untried = Head(name="shortfall", phi="shortfall", supported=False)
+    >>> model = replace(market.acceptance, heads=(market.acceptance.heads[0], untried))
+    >>> less = replace(terms, principal=np.array([9_000.0, 12_000.0]))  # of 12,000 asked for
+    >>> unsupported(model, less).tolist()
+    [True, False]
+    """
     guess = np.zeros(np.shape(terms.quoted_rate), dtype=bool)
     for head in response.heads:
-        if not head.supported:
-            guess |= PHI[head.phi](terms, response) != 0
+        if not head.supported and head.phi not in ALONG_PRICE:
+            guess = guess | (PHI[head.phi](terms, response) != 0)
     return guess
-
-
-def _clipped(raw: Array, heads: tuple[Head, ...]) -> Array:
-    """Clip each signed head at its floor; then the hinge, so that slope + hinge keeps the sign."""
-    result = raw.copy()
-    position = {head.name: k for k, head in enumerate(heads)}
-    for k, head in enumerate(heads):
-        if head.sign:
-            result[:, k] = head.sign * np.maximum(head.sign * result[:, k], head.floor)
-    if "gap_hinge" in position:
-        slope, hinge = position["gap"], position["gap_hinge"]
-        floor = heads[slope].floor
-        result[:, hinge] = np.minimum(result[:, hinge], -floor - result[:, slope])
-    return result

@@ -5,162 +5,79 @@ Per unit of balance a loan earns, each month, the margin
     m = (1 - h) u - (funding + capital + servicing cost) - h (1 - discounted recovery)
 
 and its value is fee - acquisition - servicing * (months alive) + (balance at risk) * m. Along the
-price of one cell p_accept falls, the rate u and the default hazard `h` rise. Balance at risk and m
-rise in u and fall in h, months alive fall in h. Hence on ticks i..j
+price of one cell p_accept falls, the rate u and the default hazard h rise; balance at risk rises
+in u and falls in h, months alive fall in h. On ticks i..j, with t running from 0 to 1, therefore
 
-    profit <= p_accept(i) * (fee - acquisition - servicing * alive(h j)
-                             + balance(u j, h i) * max(m(u j, h i), 0))
+    h >= h_i + t H    H: the hazard is convex, then concave in its logit, and the payment convex
+                      in the tick, so the line of the lesser of tangent and chord lies below
+    u <= u_i + t U    U: the rate is linear in the tick, or concave (add-on): its first step counts
+    m <= m_i + t M    M = (1 - h_i) U - H (u_i + cost of a default)
+    p_accept <= p_i exp(-t F)    F: (1 - p_i) times the least that its logit falls from i to j
 
-wherever the bracket is positive.
-Intervals whose bound is below the best profit found cannot hold
-the optimum and are not looked at. `_search.c` is the same search compiled; without it numpy does it
-in two levels, with the same answers.
+and the balance is at most that of (u_j, h_i) where m > 0, at least that of (u_i, h_j) where m < 0.
+U and H are at least 0, so the t * t term of the product may go. The chord runs to the hazard at
+the logit of i plus its least rise, in which the payment counts 0 where its share reaches the cap by
+j. Where m changes sign, max(m most, m least) is convex in t, so its chord is the line.
+So the profit is at most exp(-t F) times a line in t, whose maximum is known. Intervals whose bound
+is below the best profit found cannot hold the optimum and are not looked at (branch and bound, Land
+and Doig 1960). `_search.c` does this, compiled. Without it numpy does with two levels of blocks and
+the plainer bound p_i * (value at the rate of j and the hazard of i), with the same answers.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import cashflow
-from finntelligence.policy import Policy
-from finntelligence.portfolio import Portfolio, Price
+from finntelligence.grid import TABLE_NODES, Cells, Grid, Optima
+from finntelligence.rates import Price
 from finntelligence.response import PTI_SHARE_CAP
-from finntelligence.value import PD_CEILING, PD_FLOOR, Economics, hazard_table, loan_value
+from finntelligence.value import Economics, loan_value
 
 try:
     from finntelligence._search import best_ticks as compiled
 except ImportError:  # no compiler where the package was built
     compiled = None  # type: ignore[assignment]
 
-__all__ = ["COMPILED", "Cells", "Grid", "Optima", "best_ticks", "best_ticks_numpy"]
+__all__ = ["COMPILED", "best_ticks", "best_ticks_numpy"]
 
 Array = NDArray[np.float64]
 
 COMPILED = compiled is not None
 """Whether the compiled search is in use."""
 
-TABLE_NODES = 1025  # cubic Hermite over logit(pd): hazard within 1e-9 of Newton's
 RESULTS = 8
 BLOCK = 24  # ticks between the points of numpy's first level
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grid:
-    """What is the same for every applicant under one policy.
-
-    `ticks` (T,) are the quotable rates, `terms` (K,) the terms; the others are (K, T): payment per
-    unit lent, (1 + u) ** -term, the yearly nominal rate and the monthly rate u. `hazards`
-    (K, nodes, 2) holds hazard and its slope over logit(pd), from `logit_low` in steps of
-    `logit_step`.
-    """
-
-    ticks: Array
-    terms: Array
-    factor: Array
-    decay: Array
-    nominal: Array
-    monthly: Array
-    hazards: Array
-    logit_low: float
-    logit_step: float
-    economics: Economics
-    minimum_raroc: float | None
-
-    @classmethod
-    def of(cls, portfolio: Portfolio, policy: Policy) -> "Grid":
-        """Tabulate a policy."""
-        ticks, terms = policy.ticks(), np.array(policy.terms, dtype=float)
-        nominal = cashflow.nominal_rate(ticks[None], terms[:, None], portfolio.price.convention)
-        nominal = np.ascontiguousarray(np.broadcast_to(nominal, (len(terms), len(ticks))))
-        monthly = nominal / cashflow.MONTHS
-        horizon = portfolio.default.horizon_months
-        logit = np.linspace(_logit(PD_FLOOR), _logit(PD_CEILING), TABLE_NODES)
-        smm = policy.economics.monthly_prepayment
-        tables = [hazard_table(logit, horizon or term, smm) for term in terms]
-        return cls(
-            ticks=ticks,
-            terms=terms,
-            factor=cashflow.monthly_payment(1.0, nominal, terms[:, None]),
-            decay=np.exp(-terms[:, None] * np.log1p(monthly)),
-            nominal=nominal,
-            monthly=monthly,
-            hazards=np.ascontiguousarray(np.stack(tables)),
-            logit_low=float(logit[0]),
-            logit_step=float(logit[1] - logit[0]),
-            economics=policy.economics,
-            minimum_raroc=policy.minimum_raroc,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
-    """Cells to search, one entry each, shape (cells,).
-
-    `low` and `high` are the first and last permitted tick (none if high < low), `row` the position
-    of the term in the grid. The logits along the price are, with gap in price units,
-
-        accept: accept_constant + accept_gap * gap + accept_hinge * max(gap, 0)
-        risk:   risk_constant + risk_gap * gap + risk_pti * 10 * min(pti_scale * factor, 0.5)
-
-    Ticks whose risk logit is above `risk_limit`, or whose payment per unit lent is above
-    `factor_cap`, are not permitted.
-    """
-
-    low: Array
-    high: Array
-    row: NDArray[np.int64]
-    principal: Array
-    benchmark: Array
-    accept_constant: Array
-    accept_gap: Array
-    accept_hinge: Array
-    risk_constant: Array
-    risk_gap: Array
-    risk_pti: Array
-    pti_scale: Array
-    risk_limit: Array
-    factor_cap: Array
-
-    def stacked(self) -> Array:
-        """Return all entries as one array, shape (cells, 14)."""
-        return np.stack([getattr(self, f.name) for f in fields(self)], axis=1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Optima:
-    """The best tick of every cell, -1 where none is profitable; arrays of shape (cells,).
-
-    `last` is the last tick within both limits, below the cell's first where there is none.
-    `npv` is after the shadow price; `profit` is p_accept * npv, and `below` and `above` are that of
-    the neighbouring ticks, whether a rule permits them or not.
-    """
-
-    tick: NDArray[np.int64]
-    last: NDArray[np.int64]
-    p_accept: Array
-    risk_logit: Array
-    npv: Array
-    profit: Array
-    below: Array
-    above: Array
 
 
 def best_ticks(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Optima:
     """Return the most profitable permitted tick of every cell; at equal profit the lowest.
 
     `shadow_price` is charged per unit of principal of a booked loan (Lagrangian of a budget).
+
+    >>> optima = best_ticks(cells, market.grid)
+    >>> market.grid.ticks[optima.tick].tolist(), optima.npv.round(2).tolist()
+    ([0.1508], [1202.03])
+    >>> dearer = best_ticks(cells, market.grid, shadow_price=0.05)
+    >>> market.grid.ticks[dearer.tick].tolist(), dearer.npv.round(2).tolist()
+    ([0.1786], [1017.76])
+
+    Raises:
+        ValueError: when a cell's ticks or row are outside the grid (the compiled search).
     """
     if compiled is None:
         return best_ticks_numpy(cells, grid, shadow_price)
-    result = np.zeros((len(cells.low), RESULTS))
+    table = cells.table()
+    result = np.zeros((len(table), RESULTS))
     compiled(
-        cells.stacked(),
+        table,
         result,
         *(grid.ticks, grid.factor, grid.decay, grid.monthly, grid.terms, grid.hazards),
-        _economics(grid, shadow_price),
+        grid.costs,
         grid.logit_low,
         grid.logit_step,
+        shadow_price,
     )
     return _optima(result)
 
@@ -170,14 +87,19 @@ def best_ticks_numpy(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Opt
 
     Every `BLOCK`th tick is valued first; then all ticks of the blocks whose bound reaches the best
     of those.
+
+    >>> optima = best_ticks_numpy(cells, market.grid)
+    >>> bool(optima.tick == best_ticks(cells, market.grid).tick)
+    True
     """
-    table, result = cells.stacked(), np.zeros((len(cells.low), RESULTS))
+    table = cells.table()
+    result = np.zeros((len(table), RESULTS))
     last = _last_within_limits(table, grid)
     result[:, 0], result[:, 1] = -1, last
-    live = np.flatnonzero(last >= cells.low)
+    live = np.flatnonzero(last >= table[:, 0])
     if len(live) == 0:
         return _optima(result)
-    low, high = cells.low[live].astype(int), last[live]
+    low, high = table[live, 0].astype(int), last[live]
     blocks = int(np.max(high - low)) // BLOCK + 1
     edges = np.minimum(low[:, None] + np.arange(blocks + 1) * BLOCK, high[:, None])
     owner = np.repeat(live, edges.shape[1])
@@ -220,7 +142,9 @@ def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid, shadow_price: f
     _, _, row, principal, benchmark, a0, a_gap, a_hinge, *_ = table.T
     k = row.astype(int)
     gap = (grid.ticks[tick] - benchmark) / Price.UNIT
-    p_accept = 1 / (1 + np.exp(-(a0 + a_gap * gap + a_hinge * np.maximum(gap, 0))))
+    accept = a0 + a_gap * gap + a_hinge * np.maximum(gap, 0)
+    with np.errstate(over="ignore"):  # exp of a hopeless offer is infinite, p is 0
+        p_accept = 1 / (1 + np.exp(-accept))
     logit = _risk_logit(table, tick, grid)
     hazard = _hazard(grid, k, logit)
     value = loan_value(principal, grid.nominal[k, tick], grid.terms[k], hazard, grid.economics)
@@ -302,28 +226,6 @@ def _hazard(grid: Grid, row: NDArray[np.int64], logit: Array) -> Array:
     return np.asarray(start[..., 0] + t * (d0 + t * (rise - d0 - c + t * c)))
 
 
-def _economics(grid: Grid, shadow_price: float) -> Array:
-    e = grid.economics
-    d = 1 / (1 + e.cost_of_funds / 12)
-    capital_cost = e.capital_ratio * (e.hurdle_rate - e.cost_of_funds) / 12
-    return np.array(
-        [
-            d,
-            e.monthly_prepayment,
-            e.origination_fee,
-            e.acquisition_cost,
-            d * e.servicing_cost,
-            e.cost_of_funds / 12 + e.servicing_rate / 12 + capital_cost,
-            1 - d**e.recovery_lag_months * (1 - e.lgd),
-            shadow_price,
-            e.cost_of_funds,
-            -np.inf if grid.minimum_raroc is None else grid.minimum_raroc,
-            e.capital_ratio,
-            capital_cost,
-        ]
-    )
-
-
 def _optima(result: Array) -> Optima:
     tick, last, p_accept, logit, npv, profit, below, above = result.T
     return Optima(
@@ -336,7 +238,3 @@ def _optima(result: Array) -> Optima:
         below=below,
         above=above,
     )
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p / (1 - p)))

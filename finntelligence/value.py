@@ -1,8 +1,8 @@
 """What a booked loan is worth: the one definition of value.
 
 Constant monthly default hazard and prepayment compete; the closed form below equals the
-month-by-month sum (tests/finntelligence/test_value.py holds the sum). Monthly rates and cash are
-at disbursement, in the book's currency.
+month-by-month sum (tests/finntelligence/test_value.py holds the sum). Values are at disbursement,
+in the book's currency.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ __all__ = [
 Array = NDArray[np.float64]
 
 PD_FLOOR = 1e-5
+"""The least PD over a horizon that a hazard is asked for; lower ones count as this."""
 PD_CEILING = 0.95
+"""The greatest PD over a horizon that a hazard is asked for; higher ones count as this."""
 _NEWTON_STEPS = 40
 _STEP_TOLERANCE = 1e-15
 
@@ -54,7 +56,11 @@ class Economics:
 
     @property
     def monthly_prepayment(self) -> float:
-        """Single monthly mortality: 1 - (1 - CPR) ** (1/12)."""
+        """Single monthly mortality: 1 - (1 - CPR) ** (1/12).
+
+        >>> round(market.policy.economics.monthly_prepayment, 6)  # of 15 % a year
+        0.013452
+        """
         return float(-np.expm1(np.log1p(-self.prepayment_rate) / MONTHS))
 
 
@@ -70,6 +76,12 @@ class LoanValue:
     defaults cost after recoveries; `expected_loss` (exposure times LGD, at default) leaves out that
     recoveries come late. `months_alive` is the discounted, expected number of months the loan is
     active at their start. `raroc` reaches the hurdle exactly where `npv` reaches zero.
+
+    >>> value = loan_value(12_000, 0.15, 36, hazard=0.003, economics=market.policy.economics)
+    >>> spent = value.funding + value.credit_loss + value.servicing + value.acquisition
+    >>> left = value.interest + value.fee - spent - value.capital_charge
+    >>> float(left.round(2)), float(value.npv.round(2))
+    (1350.91, 1350.91)
     """
 
     payments: Array

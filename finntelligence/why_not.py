@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from finntelligence import cashflow
 from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.features import application_columns
+from finntelligence.market import Market, solve
 from finntelligence.offers import Application, Offer
-from finntelligence.optimiser import PRICE_RANGE, Market, candidates, optimum, solve, terms_at
-from finntelligence.policy import RULES, Candidates, Policy, Rule
+from finntelligence.optimiser import PRICE_RANGE, candidates, optimum, terms_at
+from finntelligence.policy import TICK_SLACK, Policy
+from finntelligence.rules import RULES, Candidates, Rule
 
 __all__ = ["PRINCIPAL_MENU", "TERM_MENU", "TICK", "Broken", "WhyNot", "why_not"]
 
@@ -39,7 +41,6 @@ _REASONS = {
 }
 _LARGEST, _LONGEST, _DEAREST = 1e9, 600, 10  # what any book may declare
 _LARGEST_LOG = 600.0  # growth of e ** 600 over the term leaves floats room
-_TICK_SLACK = 1e-6  # of a tick, as the engine's
 _HALF_CENT = 0.005
 
 
@@ -53,6 +54,10 @@ class Broken:
     capital against its floor (`RAROC`). Currency units: the NPV against 0 (`EXPECTED_LOSS`).
     `PRICE_RANGE`, `TICK`, `PRINCIPAL_MENU` and `TERM_MENU` hold what was asked for against the
     nearest that is permitted, if any is: a quoted rate, an amount, months.
+
+    >>> answer = why_not(asked, market, risk, acceptance, 12_000, 36, quoted_rate=0.25)
+    >>> [(broken.code, broken.figure, broken.limit) for broken in answer.broken]
+    [('PRICE_RANGE', 0.25, 0.185)]
     """
 
     code: str
@@ -65,11 +70,15 @@ class Broken:
 class WhyNot:
     """What the engine thinks of exactly these terms.
 
-    `broken` holds every broken rule: menu and price first, then in the order of `policy.RULES`.
+    `broken` holds every broken rule: menu and price first, then in the order of `rules.RULES`.
     `p_accept` and `pd_lifetime` are probabilities, `npv` the value of the booked loan and
     `expected_profit` p_accept * npv, in currency units. `best` is the engine's own offer of the
     same amount and term, None where it has none. `profit_given_up` is the expected profit of
     `best` less that of these terms: below 0 where a rule forbids more profitable ones.
+
+    >>> answer = why_not(asked, market, risk, acceptance, 12_000, 36, quoted_rate=0.10)
+    >>> round(answer.p_accept, 4), round(answer.npv, 2), round(answer.expected_profit, 2)
+    (0.6298, 454.83, 286.44)
     """
 
     broken: tuple[Broken, ...]
@@ -100,6 +109,10 @@ def why_not(  # noqa: PLR0913 - a question to one applicant, and the three numbe
     `risk` and `acceptance` are the models' coefficients for this applicant, each (heads,).
     `principal` is in currency units and `quoted_rate` a fraction in the book's convention.
 
+    >>> lower = why_not(asked, market, risk, acceptance, 12_000, 36, quoted_rate=0.10)
+    >>> lower.permitted, lower.best.quoted_rate, round(lower.profit_given_up, 2)
+    (True, 0.1508, 171.68)
+
     Raises:
         InvalidApplicationError: when no book may declare such terms: an amount not from a cent to
             1e9, a term not of 1 to 600 whole months, or a rate not from 0 to 10, or so high that a
@@ -119,12 +132,12 @@ def why_not(  # noqa: PLR0913 - a question to one applicant, and the three numbe
     menu = replace(policy, principal_ratios=(ratio,), terms=(int(term_months),), menu_size=1)
     only = replace(market, policy=menu)
     solution = solve(application_columns(application), only, risk[None], acceptance[None])
-    ticks = int(solution.low[0, 0]), int(solution.high[0, 0])
+    price_range = solution.cell(0, 0)
     asked = valued(quoted_rate)
     broken = (
         *_off_menu(PRINCIPAL_MENU, principal, amount, _HALF_CENT),
         *_off_menu(TERM_MENU, term_months, term, 0.5),
-        *_unquotable(policy, quoted_rate, *ticks),
+        *_unquotable(policy, quoted_rate, price_range.first, price_range.final),
         *(_broken_rule(r, asked, policy) for r in RULES if not r.permits(asked, policy).all()),
     )
     on_menu = not {PRINCIPAL_MENU, TERM_MENU} & {rule.code for rule in broken}
@@ -187,9 +200,9 @@ def _unquotable(policy: Policy, rate: float, low: int, high: int) -> tuple[Broke
     """Say whether a rate is between two ticks, or outside those from `low` to `high`."""
     place = (rate - policy.minimum_rate) / policy.tick
     broken = []
-    if abs(place - round(place)) > _TICK_SLACK:
+    if abs(place - round(place)) > TICK_SLACK:
         broken.append(TICK)
-    if not low - _TICK_SLACK <= place <= high + _TICK_SLACK:
+    if not low - TICK_SLACK <= place <= high + TICK_SLACK:
         broken.append(PRICE_RANGE)
     nearest = None
     if low <= high:

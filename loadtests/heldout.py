@@ -20,14 +20,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from finntelligence.decision import Decision, decide
 from finntelligence.features import application_columns, design_matrix
-from finntelligence.offers import Application
-from finntelligence.optimiser import Market
+from finntelligence.market import Market
+from finntelligence.offers import Application, Offer
+from finntelligence.optimiser import optimum
 from finntelligence.portfolio import Capability, Portfolio
-from training.artefact import load_artefact
-from training.evaluate import EvaluateParams, applications, scores
-from training.price_response import columns_of, quoted_terms
+from training.evaluate import EvaluateParams
+from training.evidence.decisions import applications
+from training.evidence.scores import scores
+from training.fitting.artefact import load_artefact
+from training.fitting.price_response import columns_of, quoted_terms
 from training.stages import Paths, load_policy, read_params
 from training.tables import load_portfolio, read_table
 from training.train import TARGETS
@@ -98,13 +100,13 @@ def outside_policy(offer: dict[str, Any], applicant: Application, market: Market
 
 
 def wrong(
-    content: dict[str, Any], applicant: Application, market: Market, here: Decision
+    content: dict[str, Any], applicant: Application, market: Market, here: tuple[Offer, ...]
 ) -> list[str]:
-    """Return what is wrong with an answer; `here` is the engine's own, in this process."""
+    """Return what is wrong with an answer; `here` are the engine's own offers, in this process."""
     found = []
     if not content["offers"] and not content["reasons"]:
         found.append("declined without a reason")
-    if content["offers"] != [asdict(offer) for offer in here.offers]:
+    if content["offers"] != [asdict(offer) for offer in here]:
         found.append("other offers than the engine finds in this process")
     for offer in content["offers"]:
         broken = outside_policy(offer, applicant, market)
@@ -171,7 +173,7 @@ def main(
             continue
         content = answer.json()
         offered += bool(content["offers"])
-        here = decide(applicant, market, *(rows[i] for rows in coefficients), {})
+        here = optimum(applicant, market, *(rows[i] for rows in coefficients)).offers
         failures += wrong(content, applicant, market, here)
     out.print(
         f"{portfolio}: {len(answers)} held-out applicants at concurrency {concurrency} in "

@@ -1,4 +1,4 @@
-"""The risk model as a service of its own: rows in, response coefficients out."""
+"""The risk model as a service of its own: rows in, response coefficients or their parts out."""
 
 import bentoml
 import numpy as np
@@ -36,3 +36,12 @@ class RiskRunner:
     def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n rows of the design matrix."""
         return self._scorer.coefficients(rows)
+
+    @bentoml.api(
+        batchable=True,
+        max_batch_size=_settings.batch_rows,
+        max_latency_ms=_settings.batch_latency_ms,
+    )
+    def explain(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each column adds to each head, (n, heads, features + 1), for n rows."""
+        return self._scorer.contributions(rows)

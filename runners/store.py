@@ -19,7 +19,8 @@ from pydantic import BaseModel
 
 from finntelligence import __version__
 from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
-from finntelligence.optimiser import Market
+from finntelligence.explain import reference
+from finntelligence.market import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
@@ -50,6 +51,16 @@ class Scorer:
         raw = self.booster.inplace_predict(rows.astype(np.float32))
         return self.response.coefficients(rows, np.asarray(raw, dtype=float))
 
+    def contributions(self, rows: Array) -> Array:
+        """Return what each column adds to each head's raw coefficient, (n, heads, features + 1)."""
+        trees = self.booster.predict(
+            xgb.DMatrix(rows.astype(np.float32)),
+            pred_contribs=True,
+            strict_shape=True,
+            validate_features=False,  # columns are in the order of the response's features
+        )
+        return self.response.contributions(rows, np.asarray(trees, dtype=float))
+
 
 class ServedPair:
     """The content of one portfolio's served.json."""
@@ -61,6 +72,7 @@ class ServedPair:
         try:
             self.content: dict[str, Any] = json.loads(path.read_text())
         except FileNotFoundError as error:
+            self._refuse_unpriced()
             raise ModelMismatchError(
                 f"no models of portfolio {portfolio!r} are published ({path.name} is missing); "
                 f"{self.repair}"
@@ -69,8 +81,26 @@ class ServedPair:
             raise ModelMismatchError(f"{path} is not JSON; {self.repair}") from error
         try:
             self.tags = {m: str(self._entry(m)["tag"]) for m in Capability}
+            self._evidence = str(self.content["evidence"])
         except (KeyError, TypeError) as error:
             raise ModelMismatchError(f"{path} names no pair of models; {self.repair}") from error
+
+    def _refuse_unpriced(self) -> None:
+        """Say of a book that lacks a model for good that no pipeline will bring it."""
+        path = self.root / "portfolios" / f"{self.portfolio}.yaml"
+        if not path.exists():  # a Bento carries no declarations
+            return
+        try:
+            declared = Portfolio.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InvalidDeclarationError(f"{path} cannot be read: {error}") from error
+        except InvalidDeclarationError as error:
+            raise InvalidDeclarationError(f"{path}: {error}") from error
+        if declared.capabilities != set(Capability):
+            raise ModelMismatchError(
+                f"portfolio {self.portfolio!r} cannot price offers: its history teaches "
+                f"{' and '.join(declared.capabilities)} alone, and a price needs both models"
+            )
 
     @property
     def versions(self) -> dict[str, str]:
@@ -125,6 +155,11 @@ class ServedPair:
         """Return the reference by which a Bento carries the model."""
         return BentoModel(self.tags[model])
 
+    @property
+    def evidence(self) -> BentoModel:
+        """The reference by which a Bento carries the evaluation of the pair: report and plots."""
+        return BentoModel(self._evidence)
+
     def load(self, model: Capability) -> Scorer:
         """Load one model, verified to the byte.
 
@@ -151,6 +186,8 @@ class ServedPair:
         if declared.digest != self.content.get("portfolio_digest"):
             raise ModelMismatchError("declares another portfolio than served.json")
         response.refuse_other(model, declared, outputs)
+        if model is Capability.RISK:
+            reference(response)  # without it no decline could be given its reasons
         return Scorer(booster, response, self.tags[model])
 
     def refuse_incomplete(self) -> None:

@@ -1,6 +1,6 @@
 """The one path from an application to a recorded decision; every door calls it.
 
-It takes the two scorers and the recorder as arguments: tests pass plain functions.
+It takes what scores, explains and records as arguments: tests pass plain functions.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from finntelligence.counter_offer import CounterOffer, alternatives, counter_offer
 from finntelligence.decision import Decision, decide
 from finntelligence.features import application_columns, design_matrix
+from finntelligence.market import Market
 from finntelligence.offers import Application
-from finntelligence.optimiser import Market
+from finntelligence.optimiser import optimum
 
 __all__ = [
     "Answer",
@@ -48,17 +49,24 @@ Record = Callable[[Answer], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """All that deciding needs: what prices, exact versions, the scorers and the recorder."""
+    """All that deciding needs: what prices, exact versions, the scorers and the recorder.
+
+    `explain_risk` returns the risk model's contributions, (n, heads, features + 1).
+    """
 
     market: Market
     versions: Mapping[str, str]
     score_risk: Score
     score_acceptance: Score
+    explain_risk: Score
     record: Record
 
 
-async def handle(application: Application, engine: Engine) -> Answer:
+async def handle(application: Application, engine: Engine, *, explain: bool = False) -> Answer:
     """Score both models on a validated application, decide, record, answer.
+
+    The risk model is asked for its contributions where somebody is declined, for the reasons, and
+    where `explain` asks why the first offer is as it is.
 
     Raises:
         ModelUnavailableError: when a model does not answer; nothing is then recorded.
@@ -66,10 +74,14 @@ async def handle(application: Application, engine: Engine) -> Answer:
     market = engine.market
     row = design_matrix(market.portfolio, application_columns(application))
     risk, acceptance = await asyncio.gather(engine.score_risk(row), engine.score_acceptance(row))
-    decision = decide(application, market, risk[0], acceptance[0], engine.versions)
+    pair = risk[0], acceptance[0]
+    found = optimum(application, market, *pair)
+    contributions = None
+    if explain or not found.offers:
+        contributions = (await engine.explain_risk(row))[0]
+    decision = decide(application, market, pair, engine.versions, found, contributions)
     if not decision.offers:
-        found = await _counter_offer(application, engine)
-        decision = replace(decision, counter_offer=found)
+        decision = replace(decision, counter_offer=await _counter_offer(application, engine))
     answer = Answer(decision_id=uuid.uuid4().hex, decision=decision)
     await engine.record(answer)
     return answer
@@ -87,11 +99,11 @@ async def _counter_offer(application: Application, engine: Engine) -> CounterOff
     return counter_offer(others, market, risk, acceptance)
 
 
-def in_process(coefficients: Callable[[Array], Array]) -> Score:
-    """Return the scorer of a model that lives in this process."""
+def in_process(answer: Callable[[Array], Array]) -> Score:
+    """Return what asks a model that lives in this process."""
 
     async def score(rows: Array) -> Array:
-        return coefficients(rows)
+        return answer(rows)
 
     return score
 
@@ -99,12 +111,13 @@ def in_process(coefficients: Callable[[Array], Array]) -> Score:
 async def log_decision(answer: Answer) -> None:
     """Record a decision as one log line; it holds nothing of the applicant."""
     decision = answer.decision
-    codes = ",".join(reason.code for reason in decision.reasons) or "none"
+    rules = [reason.code for reason in decision.reasons if not reason.is_factor]
     log.info(
-        "decision %s: %d offers, reasons %s, decided by %s",
+        "decision %s: %d offers, reasons %s and %d factors, decided by %s",
         answer.decision_id,
         len(decision.offers),
-        codes,
+        ",".join(rules) or "none",
+        len(decision.reasons) - len(rules),
         " ".join(f"{name}={version}" for name, version in decision.versions.items()),
     )
 

@@ -90,7 +90,8 @@ async def _offers(request: Request) -> Response:
         raise HTTPException(415, f"the body must be application/json, is {kind}")
     body = await _bounded_body(request, door.max_body_bytes)
     portfolio = door.engine.market.portfolio
-    answer = await handle(to_core(parsed(body), portfolio), door.engine)
+    asked = parsed(body)
+    answer = await handle(to_core(asked, portfolio), door.engine, explain=asked.explain)
     content = from_core(answer.decision, answer.decision_id, portfolio)
     return Response(content.model_dump_json(), media_type="application/json")
 

@@ -107,6 +107,11 @@ def _request_schema(portfolio: Portfolio) -> dict[str, Any]:
                 "description": f"Amount asked for, {portfolio.currency}",
             },
             "requested_term_months": {"type": "integer", "enum": list(axes.terms)},
+            "explain": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether to explain the first offer; declines are always explained",
+            },
             "features": {
                 "type": "object",
                 "additionalProperties": False,

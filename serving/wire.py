@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Literal
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from finntelligence import offers
 from finntelligence.decision import Decision
@@ -46,6 +46,7 @@ class OfferRequest(BaseModel):
     requested_principal: Any
     requested_term_months: Any
     features: dict[str, Any]
+    explain: StrictBool = False
 
 
 class Offer(BaseModel):
@@ -70,11 +71,61 @@ class Offer(BaseModel):
 
 
 class Reason(BaseModel):
-    """Why nothing is offered."""
+    """One of at most four reasons why nothing is offered, the principal one first."""
 
-    code: str
-    text: str
-    remedy: str = Field(description="What would satisfy the rule.")
+    code: str = Field(
+        description="Stable: a rule that failed (APR_CAP, PTI, DTI, NO_EVIDENCE); a factor that "
+        "raises the risk above the mean approved applicant's, as FIELD:name of a declared field, "
+        "REQUESTED_PRINCIPAL, REQUESTED_TERM, PAYMENT or PRICE; or, where no factor stands out, "
+        "SMALL_AMOUNT or REQUESTED_TERMS."
+    )
+    text: str = Field(description="A plain sentence that a notice of adverse action may give.")
+    remedy: str = Field(description="What would help, if the applicant can do anything about it.")
+    source: str = Field(description="The regulation under which the reason is given.")
+
+
+class Effect(BaseModel):
+    """What one group of the risk model's inputs adds to the logit of default."""
+
+    group: str = Field(description="A field, or what is offered: offer=price, offer=payment, ...")
+    label: str
+    effect: float = Field(description="Against the mean approved applicant.")
+
+
+class Neighbour(BaseModel):
+    """The same offer at another rate of its price range."""
+
+    quoted_rate: float
+    p_accept: float
+    npv: float
+    expected_profit: float = Field(description="p_accept times npv.")
+    broken: str | None = Field(
+        description="First rule that forbids this rate; null where it may be quoted."
+    )
+
+
+class Explanation(BaseModel):
+    """Why the first offer is as it is."""
+
+    pd_logit: float = Field(
+        description="Logit of pd_lifetime: approved_logit plus all effects plus floor."
+    )
+    approved_logit: float = Field(description="That of the mean approved applicant.")
+    floor: float = Field(description="What keeping each response to its sign changed.")
+    effects: list[Effect] = Field(description="Largest first.")
+    price_slope: float = Field(
+        description="What one point more of the quoted rate adds to the logit of p_accept."
+    )
+    waterfall: dict[str, float] = Field(
+        description="Value of the booked loan: npv is interest + fee - funding - credit_loss "
+        "- servicing - acquisition - capital_charge."
+    )
+    neighbours: list[Neighbour] = Field(
+        description="25, 50 and 100 basis points to either side, within the price range."
+    )
+    binding: str | None = Field(
+        description="Rule that keeps the price from a more profitable neighbour."
+    )
 
 
 class CounterOffer(BaseModel):
@@ -96,6 +147,9 @@ class OfferResponse(BaseModel):
     reasons: list[Reason]
     counter_offer: CounterOffer | None = Field(
         default=None, description="On a decline: what to ask for instead, if anything."
+    )
+    explanation: Explanation | None = Field(
+        default=None, description="Of the first offer, where the request says `explain`."
     )
     versions: dict[str, str] = Field(description="Exact ids of models, policy and portfolio.")
 
@@ -158,6 +212,7 @@ def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> Off
         counter_offer=(
             CounterOffer(**asdict(decision.counter_offer)) if decision.counter_offer else None
         ),
+        explanation=(Explanation(**asdict(decision.explanation)) if decision.explanation else None),
         versions=dict(decision.versions),
     )
 
@@ -212,5 +267,6 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
         "missing": "is required",
         "extra_forbidden": f"is unknown; known: {known}",
         "dict_type": "must be an object of field names and values",
+        "bool_type": "must be true or false",
     }
     return FieldProblem(field, words.get(error["type"], error["msg"]))

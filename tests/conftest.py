@@ -6,15 +6,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("FINNT_TEST_DATA", ROOT.parent / "shared" / "data"))
+KZ = "kz_demandelasts_aer08_waves12.dta.gz"
+LENDING_CLUB = {
+    "compact": "lending_club_90k.csv.gz",
+    "full": "lending_club_full_schema_1000.csv.gz",
+}
+
+
+def present(path):
+    """Return the path of a real file, or say that there is none."""
+    if not path.is_file():
+        pytest.skip(f"no real data at {path}; FINNT_TEST_DATA may name the file or its folder")
+    return path
 
 
 @pytest.fixture(scope="session")
 def kz_file():
     """The two-wave extract of Karlan and Zinman's file, if it lies beside the project."""
-    default = ROOT.parent / "shared" / "data" / "kz_demandelasts_aer08_waves12.dta.gz"
-    path = Path(os.environ.get("FINNT_TEST_DATA", default))
-    if path.is_dir():
-        path = path / default.name
-    if not path.is_file():
-        pytest.skip(f"no real data at {path}; FINNT_TEST_DATA may name the file or its folder")
-    return path
+    return present(DATA / KZ if DATA.is_dir() else DATA)
+
+
+@pytest.fixture(scope="session")
+def lending_club_files():
+    """Lending Club's loans in both published shapes, if they lie beside the project."""
+    folder = DATA if DATA.is_dir() else DATA.parent
+    return {shape: present(folder / name) for shape, name in LENDING_CLUB.items()}

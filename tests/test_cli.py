@@ -73,6 +73,7 @@ def test_status_shows_each_declared_book_as_it_stands(status, project):
     pair = json.loads((project.root / "build" / "simulated" / "served.json").read_text())["pair"]
     assert status == {
         "kz2008": ["not added", "none", "none", "none", "none"],
+        "lending_club": ["not added", "risk only", "none", "none", "none"],
         "simulated": ["here", pair, "version 1", "version 1", "whole"],
     }
 
@@ -94,10 +95,12 @@ def test_status_is_the_same_from_any_folder(finnt, status, tmp_path):
         (("offer", "."), ".: Is a directory"),
         (("offer", "."), "Is a directory"),
         (("offer", "BROKEN"), "must be JSON"),
-        (("offer", "EXAMPLE", "--portfolio", "unknown"), "declared: kz2008, simulated"),
+        (("offer", "EXAMPLE", "--portfolio", "unknown"), "declared: kz2008, lending_club, simul"),
         (("offer", "EXAMPLE", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),
         (("serve", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),
-        (("pipeline", "--portfolio", "unknown"), "declared: kz2008, simulated"),
+        (("pipeline", "--portfolio", "unknown"), "declared: kz2008, lending_club, simulated"),
+        (("offer", "EXAMPLE", "--portfolio", "lending_club"), "teaches risk alone"),
+        (("serve", "--portfolio", "lending_club"), "cannot price offers"),
         (("pipeline", "--portfolio", "kz2008"), "SOURCE=<file>"),
         (("data", "add", "kz2008", "nowhere.zip"), "no such file"),
     ],

@@ -20,7 +20,7 @@ FOLDERS = ("runners", "serving", "training", "batch", "loadtests")
 SOURCES = [
     ROOT / "cli.py",
     ROOT / "service.py",
-    *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.py")),
+    *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py")),
 ]
 READ = re.compile(
     r'(?:environ\.get\(|environ\[|getenv\(|envvar=)"(?P<name>\w+)"(?:, (?P<default>"[^"]*"|\w+)\))?'

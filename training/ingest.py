@@ -21,7 +21,7 @@ from finntelligence.errors import (
     InvalidDeclarationError,
 )
 from finntelligence.portfolio import Capability, Portfolio
-from training import kz2008
+from training.books import kz2008, lending_club
 from training.stages import Paths, file_digest, start_log
 from training.tables import Tables, load_portfolio, replacing, write_table
 
@@ -40,7 +40,7 @@ logger = logging.getLogger("training.ingest")  # run as a module, `__name__` is 
 
 Outcome = Literal["added", "replaced", "unchanged"]
 Loader = Callable[[Portfolio, Path], Tables]
-LOADERS: dict[str, Loader] = {"kz2008": kz2008.tables}
+LOADERS: dict[str, Loader] = {"kz2008": kz2008.tables, "lending_club": lending_club.tables}
 
 SOURCES = Path("data/sources.yaml")
 BOOKS = Path("data/portfolios.yaml")
@@ -180,8 +180,9 @@ def ingest(portfolio_name: str, root: Path = Path()) -> None:
         path = Paths(portfolio_name, root).interim / f"{name}.parquet"
         write_table(table, path)
         logger.info("%s: wrote %d %s to %s", portfolio_name, len(table), name, path)
-    shares = (100 * tables.quotes["accepted"].mean(), 100 * tables.loans["defaulted"].mean())
-    logger.info("%s: %.1f %% accepted, %.1f %% defaulted", portfolio_name, *shares)
+    outcomes = ((tables.quotes, "accepted"), (tables.loans, "defaulted"))
+    shares = [f"{100 * table[name].mean():.1f} % {name}" for table, name in outcomes if len(table)]
+    logger.info("%s: %s", portfolio_name, ", ".join(shares))
 
 
 def ingested_portfolios(root: Path = Path()) -> tuple[str, ...]:
@@ -215,9 +216,9 @@ def _loader(portfolio_name: str) -> Loader:
 
 def _published_file(portfolio_name: str, sha256: str, root: Path) -> str | None:
     source = (_yaml(root / SOURCES) or {}).get(portfolio_name, {})
-    for entry in source.get("files", ()):
+    for entry in ({**source, **file} for file in source.get("files", ())):
         if entry["sha256"] == sha256:
-            return f"{entry['file']} of {source['url']}, {source['licence']}"
+            return f"{entry['file']} of {entry['url']}, {entry['licence']}"
     return None
 
 
@@ -280,12 +281,13 @@ def _forget(repo: Any, path: Path) -> None:  # DVC has no public types
 
 
 def _register(portfolio_name: str, root: Path) -> None:
-    """List the book among those the pipeline ingests, models (`present`) and prices."""
+    """List the book among those the pipeline ingests, models (`present`) and prices or cannot."""
     ingested = sorted({*ingested_portfolios(root), portfolio_name})
     present = [EMBEDDED, *ingested]
     abilities = {name: load_portfolio(name, root).capabilities for name in present}
     priced = [name for name in present if Capability.ACCEPTANCE in abilities[name]]
-    lists = {"ingested": ingested, "present": present, "priced": priced}
+    risk_only = [name for name in present if name not in priced]
+    lists = {"ingested": ingested, "present": present, "priced": priced, "risk_only": risk_only}
     content = BOOKS_COMMENT + yaml.safe_dump(lists, default_flow_style=None, sort_keys=False)
     with replacing(root / BOOKS) as temporary:
         temporary.write_text(content, encoding="utf-8")

@@ -9,9 +9,12 @@ from pathlib import Path
 import yaml
 
 from finntelligence.errors import FinntelligenceError, InvalidDataError
-from finntelligence.portfolio import Capability
+from finntelligence.portfolio import Capability, Portfolio
+from training.promote import PROMOTED, PromoteParams, pair_of, promote
 from training.publish import main as publish
+from training.stages import Paths, file_digest, read_params
 from training.tables import load_portfolio
+from training.tracking import MODELS, client, registered_name
 
 __all__ = ["PipelineError", "portfolios_present", "run"]
 
@@ -31,6 +34,8 @@ def portfolios_present(root: Path = Path()) -> tuple[str, ...]:
 def run(portfolio_name: str, root: Path = Path()) -> None:
     """Bring one portfolio from its data to the published pair; finished stages are skipped.
 
+    A book that teaches risk alone ends with its model in the registry.
+
     Raises:
         InvalidDeclarationError: when no such portfolio is declared.
         InvalidDataError: when its data is not here.
@@ -43,7 +48,7 @@ def run(portfolio_name: str, root: Path = Path()) -> None:
             f"where), then run `make pipeline PORTFOLIO={portfolio_name} SOURCE=<file>`"
         )
     priced = portfolio.capabilities == set(Capability)
-    target = f"{'publish' if priced else 'evaluate'}@{portfolio_name}"
+    target = f"{'publish' if priced else 'promote_risk_only'}@{portfolio_name}"
     # the stages run `python`: make sure that it is this environment's
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     done = subprocess.run(
@@ -58,4 +63,23 @@ def run(portfolio_name: str, root: Path = Path()) -> None:
             f"run the same command again"
         )
     with contextlib.chdir(root):
-        publish(portfolio_name, only_if_needed=True)
+        if priced:
+            publish(portfolio_name, only_if_needed=True)
+        # DVC may have restored the outputs without running: then this machine's registry lacks them
+        elif not _was_promoted(portfolio):
+            promote(portfolio_name, read_params("promote", PromoteParams))
+
+
+def _was_promoted(portfolio: Portfolio) -> bool:
+    """Whether this registry ever promoted these models; if others are in production, that stays."""
+    paths, models = Paths(portfolio.name), [m for m in MODELS if m in portfolio.capabilities]
+    tag = f"pair.{pair_of({model: file_digest(paths.model(model)) for model in models})}"
+    return all(
+        any(
+            version.tags.get(tag) == PROMOTED
+            for version in client().search_model_versions(
+                f"name = '{registered_name(portfolio.name, model)}'"
+            )
+        )
+        for model in models
+    )

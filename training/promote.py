@@ -2,11 +2,12 @@
 
 Run as `python -m training.promote PORTFOLIO`. Both models become `staging`; if every criterion
 holds they become `production`, else production stays as it was and the stage fails, saying why.
+The one model of a book that teaches risk alone goes through the same gate.
 """
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,30 +60,33 @@ class Verdict:
         return self.figure > self.above
 
 
-def verdicts(evaluation: Mapping[str, Any], params: PromoteParams) -> tuple[Verdict, ...]:
-    """Judge a pair by its evaluation."""
+def verdicts(
+    evaluation: Mapping[str, Any], params: PromoteParams, models: Sequence[Capability] = MODELS
+) -> tuple[Verdict, ...]:
+    """Judge a pair, or the one model there is, by its evaluation."""
     return tuple(
         Verdict(
             criterion=f"{model}: log-loss below a constant's, {part} rows",
             figure=evaluation[model][part]["gain"]["value"],
             above=params.minimum_gain,
         )
-        for model in MODELS
+        for model in models
         for part in ("holdout", "randomised")
         if part in evaluation[model]
     )
 
 
 def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
-    """Register, judge and promote one portfolio's pair; return the record of it.
+    """Register, judge and promote one portfolio's models; return the record of it.
 
     Raises:
         PromotionRefusedError: naming every criterion that failed.
     """
     paths, server = Paths(portfolio_name), client()
-    judged = verdicts(read_json(paths.build / "evaluation.json"), params)
-    versions = {m: registered_version(paths, m, ensured_run(paths, m)) for m in MODELS}
-    pair = pair_of({m: file_digest(paths.model(m)) for m in MODELS})
+    models = [m for m in MODELS if m in load_portfolio(portfolio_name).capabilities]
+    judged = verdicts(read_json(paths.build / "evaluation.json"), params, models)
+    versions = {m: registered_version(paths, m, ensured_run(paths, m)) for m in models}
+    pair = pair_of({m: file_digest(paths.model(m)) for m in models})
     failed = [v for v in judged if not v.passed]
     for version in versions.values():
         _tag(version, pair, judged, "refused" if failed else PROMOTED)
@@ -103,8 +107,8 @@ def promote(portfolio_name: str, params: PromoteParams) -> dict[str, Any]:
 
 
 def pair_of(digests: Mapping[Capability, str]) -> str:
-    """Return the id of a pair of models, from their artefacts' SHA-256."""
-    return "-".join(digests[model][:8] for model in MODELS)
+    """Return the id of a pair of models, or of one alone, from their artefacts' SHA-256."""
+    return "-".join(digests[model][:8] for model in MODELS if model in digests)
 
 
 def _tag(version: ModelVersion, pair: str, judged: tuple[Verdict, ...], outcome: str) -> None:
@@ -119,13 +123,11 @@ def _tag(version: ModelVersion, pair: str, judged: tuple[Verdict, ...], outcome:
 
 
 def main(portfolio_name: str) -> None:
-    """Promote one portfolio's pair, or say that the book teaches only one of the models."""
-    portfolio = load_portfolio(portfolio_name)
-    if portfolio.capabilities != set(Capability):
-        log.info("promote: portfolio %s cannot price offers: it lacks a history", portfolio_name)
-        return
+    """Promote one portfolio's models."""
     record = promote(portfolio_name, read_params("promote", PromoteParams))
     log.info("promote %s: production is %s", portfolio_name, ", ".join(record["versions"].values()))
+    if len(record["versions"]) < len(MODELS):
+        log.info("promote %s: it ends here; a price needs an acceptance model too", portfolio_name)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ published.json, which says the same by digests alone and so is equal on every ma
 
 import argparse
 import logging
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import ModelMismatchError
-from finntelligence.portfolio import Capability
+from finntelligence.portfolio import Capability, Portfolio
 from training.promote import PROMOTED, PromoteParams, pair_of, promote
 from training.stages import Paths, file_digest, read_json, read_params, run_stage, write_json
 from training.tables import load_portfolio
@@ -28,15 +30,17 @@ __all__ = ["main", "publish", "stored_pair_is_whole"]
 log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.ubj"
+EVIDENCE = "evaluation"  # the folder of a run's artefacts
 
 
 def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
     """Import the pair under an alias and write served.json; return its content.
 
     Raises:
-        ModelMismatchError: when the alias is not set on both models, or not on one pair.
+        ModelMismatchError: when the book cannot price offers, or when the alias is not set on both
+            models, or not on one pair.
     """
-    paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
+    paths, portfolio = Paths(portfolio_name), _priced(portfolio_name)
     versions = {model: _aliased(portfolio_name, model, alias) for model in MODELS}
     pair = pair_of({model: _digest_of(version) for model, version in versions.items()})
     judged = {version.tags.get(f"pair.{pair}") for version in versions.values()}
@@ -50,7 +54,8 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
         "portfolio_digest": portfolio.digest,
         "pair": pair,
         "alias": alias,
-        "models": {str(m): _imported(version, alias) for m, version in versions.items()},
+        "models": {str(m): _imported(version) for m, version in versions.items()},
+        "evidence": _evidence(portfolio_name, pair, versions),
     }
     write_json(paths.served, served)
     digests = {model: entry["sha256"] for model, entry in served["models"].items()}
@@ -58,15 +63,27 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
     return served
 
 
+def _priced(portfolio_name: str) -> Portfolio:
+    """Return the declaration of a book that can price offers."""
+    portfolio = load_portfolio(portfolio_name)
+    if portfolio.capabilities != set(Capability):
+        raise ModelMismatchError(
+            f"portfolio {portfolio_name!r} cannot price offers: its history teaches "
+            f"{' and '.join(portfolio.capabilities)} alone, and a price needs both models"
+        )
+    return portfolio
+
+
 def stored_pair_is_whole(paths: Paths) -> bool:
     """Whether the store holds the published pair, to the byte."""
     if not paths.served.exists():
         return False
-    for entry in read_json(paths.served)["models"].values():
+    served = read_json(paths.served)
+    for entry in served["models"].values():
         stored = _stored(entry["tag"])
         if stored is None or _digest_in_store(stored) != entry["sha256"]:
             return False
-    return True
+    return _stored(served["evidence"]) is not None
 
 
 def _published_pair(paths: Paths) -> str | None:
@@ -99,7 +116,25 @@ def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion
         ) from error
 
 
-def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
+def _evidence(portfolio_name: str, pair: str, versions: Mapping[Capability, ModelVersion]) -> str:
+    """Put what evaluation found of the pair beside its models, once; return the tag of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for run_id in (str(version.run_id) for version in versions.values()):
+            if client().list_artifacts(run_id, EVIDENCE):
+                client().download_artifacts(run_id, EVIDENCE, folder)
+        found = Path(folder) / EVIDENCE
+        figures = found / "evaluation.json"
+        judged = file_digest(figures)[:8] if figures.is_file() else "unjudged"
+        tag = f"finnt-{portfolio_name}-evidence:{pair}-{judged}"
+        if _stored(tag) is None:
+            labels = {"portfolio": portfolio_name, "pair": pair}
+            with bentoml.models.create(tag, labels=labels) as stored:
+                if found.is_dir():
+                    shutil.copytree(found, Path(stored.path) / EVIDENCE)
+    return tag
+
+
+def _imported(version: ModelVersion) -> dict[str, str]:
     """Import one registered version, once, under a tag that can mean nothing else."""
     run_id, digest = str(version.run_id), _digest_of(version)
     tag = f"{version.name}:v{version.version}-{run_id[:12]}"
@@ -113,12 +148,11 @@ def _imported(version: ModelVersion, alias: str) -> dict[str, str]:
         hashes = {k: v for k, v in run.data.tags.items() if k.startswith("data_sha256")}
         stored = bentoml.mlflow.import_model(
             tag,
-            f"models:/{version.name}@{alias}",
+            f"models:/{version.name}/{version.version}",
             labels={"portfolio": run.data.tags["portfolio"], "model": run.data.tags["model"]},
             metadata={
                 "run_id": run_id,
                 "model_version": str(version.version),
-                "alias": alias,
                 "git_commit": run.data.tags["git_commit"],
                 **hashes,
             },
@@ -156,10 +190,7 @@ def _files(stored: bentoml.Model) -> Iterator[Path]:
 
 def main(portfolio_name: str, only_if_needed: bool) -> None:
     """Publish one portfolio's production pair."""
-    portfolio = load_portfolio(portfolio_name)
-    if portfolio.capabilities != set(Capability):
-        log.info("publish: portfolio %s cannot price offers: it lacks a history", portfolio_name)
-        return
+    _priced(portfolio_name)
     paths = Paths(portfolio_name)
     if only_if_needed and stored_pair_is_whole(paths) and _serves_what_was_published(paths):
         return

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
 
-from training.truth import lifetime_pd, truth_at
-from training.worlds import COMPETITOR_NOISE, PURPOSES, WORLDS, Latent, Terms, term_step
+from finntelligence.errors import InvalidDeclarationError
+from training.simulator.truth import lifetime_pd, truth_at
+from training.simulator.worlds import COMPETITOR_NOISE, PURPOSES, WORLDS, Latent, Terms, term_step
+from training.stages import Paths, read_params, run_stage
+from training.tables import write_table
 
 __all__ = ["Book", "Simulation", "cost_of_funds_path", "main", "simulate"]
 
@@ -24,7 +26,6 @@ Columns = dict[str, NDArray[Any]]
 
 logger = logging.getLogger(__name__)
 
-_FOLDER = Path("data/interim/simulated")
 _MONTHS_OBSERVED = 24
 _PATH_SEED = 777
 _CORRELATIONS = (  # income, fico, dti, employment
@@ -49,7 +50,11 @@ _QUOTE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """Section `simulate` of params.yaml: which world, how long a log, and its seed."""
+    """Section `simulate` of params.yaml: which world, how long a log, and its seed.
+
+    Raises:
+        InvalidDeclarationError: when there is no such world, or no quote in the log.
+    """
 
     world: str
     quotes: int
@@ -57,14 +62,19 @@ class Simulation:
 
     def __post_init__(self) -> None:
         if self.world not in WORLDS:
-            raise ValueError(f"world {self.world!r} is none of {', '.join(WORLDS)}")
+            raise InvalidDeclarationError(
+                f"params.yaml: simulate.world: must be one of {', '.join(WORLDS)}, "
+                f"is {self.world!r}"
+            )
         if self.quotes < 1:
-            raise ValueError("a log needs at least one quote")
+            raise InvalidDeclarationError(
+                f"params.yaml: simulate.quotes: must be 1 or more, is {self.quotes}"
+            )
 
     @classmethod
     def read(cls, path: Path) -> "Simulation":
         """Read the section from a parameter file."""
-        return cls(**yaml.safe_load(path.read_text(encoding="utf-8"))["simulate"])
+        return read_params("simulate", cls, path.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,17 +192,9 @@ def _prices(rng: np.random.Generator, log: Columns, xi: Any, randomised_share: f
     }
 
 
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table so that no reader ever sees half of it."""
-    unfinished = path.with_name(path.name + ".unfinished")
-    frame.to_parquet(unfinished, index=False)
-    unfinished.replace(path)
-
-
 def main() -> None:
     """Run the stage: parameters in, three tables out."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    params = Simulation.read(Path("params.yaml"))
+    params = read_params("simulate", Simulation)
     start = time.perf_counter()
     book = simulate(params.world, params.quotes, params.seed)
     logger.info(
@@ -204,12 +206,11 @@ def main() -> None:
         100 * book.loans["defaulted"].mean(),
         time.perf_counter() - start,
     )
-    _FOLDER.mkdir(parents=True, exist_ok=True)
     for name in ("quotes", "loans", "truth"):
-        frame = getattr(book, name)
-        _write(frame, _FOLDER / f"{name}.parquet")
-        logger.info("%s: %d rows, %d columns", _FOLDER / f"{name}.parquet", *frame.shape)
+        frame, path = getattr(book, name), Paths("simulated").interim / f"{name}.parquet"
+        write_table(frame, path)
+        logger.info("%s: %d rows, %d columns", path, *frame.shape)
 
 
 if __name__ == "__main__":
-    main()
+    run_stage(main)

@@ -101,7 +101,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write sorted JSON in one step, so that an interrupt leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
     partial.replace(path)
 
 

@@ -8,6 +8,7 @@ from finntelligence.portfolio import Capability
 from training.pipeline import portfolios_present
 from training.publish import stored_pair_is_whole
 from training.stages import Paths, read_json
+from training.tables import load_portfolio
 from training.tracking import MODELS, client, registered_name
 
 __all__ = ["portfolio_rows"]
@@ -20,11 +21,12 @@ def portfolio_rows(root: Path) -> list[tuple[str, ...]]:
     for path in sorted((root / "portfolios").glob("*.yaml")):
         paths = Paths(path.stem, root)
         served = read_json(paths.served) if paths.served.exists() else None
+        priced = load_portfolio(path.stem, root).capabilities == set(Capability)
         rows.append(
             (
                 path.stem,
                 "here" if path.stem in present else "not added",
-                served["pair"] if served else "none",
+                served["pair"] if served else "none" if priced else "risk only",
                 *(_in_production(path.stem, model) for model in MODELS),
                 _store_state(paths, served is not None),
             )

@@ -22,6 +22,7 @@ from finntelligence.portfolio import Portfolio
 
 __all__ = [
     "Tables",
+    "holdout_rows",
     "load_portfolio",
     "loans_schema",
     "quotes_schema",
@@ -104,6 +105,27 @@ def read_table(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (ValueError, OSError) as error:  # pyarrow's errors are ValueErrors
         raise InvalidDataError(f"{path}: is not a readable Parquet table") from error
+
+
+def holdout_rows(period: pd.Series, share: float, seed: int, at_random: bool = False) -> pd.Series:
+    """Return which rows are held out: the newest whole periods that fit into the share.
+
+    Where the newest period alone is larger than the share, a random part of it is held out, so
+    that a book of few long periods can still be judged on its newest customers. `at_random` takes
+    the whole book for one period.
+    """
+    if at_random:
+        period = pd.Series(0, index=period.index)
+    target = share * len(period)
+    counts = period.value_counts().sort_index(ascending=False)
+    whole = counts.index[counts.cumsum() <= target]
+    if len(whole):
+        return period.isin(whole)
+    newest = np.flatnonzero(period == period.max())
+    chosen = np.random.default_rng(seed).permutation(newest)[: round(target)]
+    mask = np.zeros(len(period), dtype=bool)
+    mask[chosen] = True
+    return pd.Series(mask, index=period.index)
 
 
 def load_portfolio(name: str, root: Path = Path()) -> Portfolio:

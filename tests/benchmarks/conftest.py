@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import yaml
 
+from finntelligence.basis import BasisColumn
 from finntelligence.features import design_matrix, feature_names
-from finntelligence.optimiser import Market
+from finntelligence.heads import Head
+from finntelligence.market import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import BasisColumn, Head, PriceResponse
+from finntelligence.response import PriceResponse
 
 ROOT = Path(__file__).parents[2]
 BASIS = (

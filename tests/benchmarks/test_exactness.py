@@ -5,8 +5,8 @@ import pytest
 
 from finntelligence.cashflow import capped_payment
 from finntelligence.features import REQUEST_FEATURES
+from finntelligence.market import solve
 from finntelligence.offers import OfferTerms
-from finntelligence.optimiser import solve
 from finntelligence.response import PHI
 from finntelligence.search import COMPILED
 from finntelligence.value import default_hazard, loan_value

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from finntelligence.features import application_columns
+from finntelligence.market import solve
 from finntelligence.offers import application
-from finntelligence.optimiser import candidates, optimum, solve, terms_at
+from finntelligence.optimiser import candidates, optimum, terms_at
 
 WIDE = {"trust_region": {"below": 0.5, "above": 0.5}}  # 12 cells x 3,001 ticks
 

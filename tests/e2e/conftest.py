@@ -23,6 +23,7 @@ engine = Engine(
     versions=pair.all_versions(market),
     score_risk=in_process(scorers["risk"].coefficients),
     score_acceptance=in_process(scorers["acceptance"].coefficients),
+    explain_risk=in_process(scorers["risk"].contributions),
     record=log_decision,
 )
 

@@ -25,10 +25,24 @@ LOOPBACK = "127.0.0.1"
 READY_WITHIN_S = 90
 STOP_WITHIN_S = 30
 # small enough to be quick, large enough for both models to beat a constant
-SMALL = {"simulate": {"quotes": 20_000}, "evaluate": {"bootstrap": 5, "decisions": 10}}
+FEW = {
+    "screened": 300,
+    "priced": 50,
+    "curved": 50,
+    "explained": 200,
+    "permuted": 500,
+    "learned": 1000,
+}
+SMALL = {
+    "simulate": {"quotes": 20_000},
+    # trees that a small book would not keep, so that what is served has some
+    "risk": {"rounds": 20, "gain_errors": -1000},
+    "acceptance": {"rounds": 20, "gain_errors": -1000},
+    "evaluate": {"bootstrap": 5, "decisions": 10, **FEW},
+}
 # what each answer then says, so that a test can tell whose code answered
 VERSION = "0.0.0.copy"
-SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\n"
+SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_only: []\n"
 # what a developer's shell may say that would reach the copy
 FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "PROMETHEUS_", "PYTHON")
 FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
@@ -163,6 +177,18 @@ def _copied(target: Path) -> None:
     who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]
     for words in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "-m", "copy"]):
         subprocess.run(["git", *words], cwd=target, check=True)
+
+
+def cloned(project: Project, base: Path) -> Project:
+    """Return a clone of the copy without data, whose models are fitted as the project says."""
+    root = base / "project"
+    subprocess.run(["git", "clone", "--quiet", str(project.root), str(root)], check=True)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["evaluate"] |= {"bootstrap": 50, "decisions": 50, **FEW}
+    (root / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    folders = {"BENTOML_HOME": base / "bentoml", "PYTHONPATH": root}
+    named = {name: str(folder) for name, folder in folders.items()}
+    return Project(root, {**project.environment, **named})
 
 
 def _environment(base: Path, root: Path) -> dict[str, str]:

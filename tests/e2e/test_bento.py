@@ -88,7 +88,8 @@ def test_the_bento_loaded_by_its_tag_runs_its_own_code(
 
 def test_the_bento_carries_the_published_pair_and_no_other_model(project, shipped):
     served = json.loads((project.root / "build" / "simulated" / "served.json").read_text())
-    tags = {entry["tag"].replace(":", "/") for entry in served["models"].values()}
+    named = [*(entry["tag"] for entry in served["models"].values()), served["evidence"]]
+    tags = {tag.replace(":", "/") for tag in named}
     models = [path for path in shipped if path.name == "model.yaml"]
     assert {"/".join(path.parts[-3:-1]) for path in models} == tags
 

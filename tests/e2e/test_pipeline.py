@@ -18,7 +18,7 @@ pytest_plugins = ["tests.e2e.project"]
 BUILD = Path("build") / "simulated"
 METRICS = [
     BUILD / name
-    for name in ("prepare.json", "risk/metrics.json", "acceptance/metrics.json", "evaluation.json")
+    for name in ("prepare.json", "risk/metrics.json", "acceptance/metrics.json", "metrics.json")
 ]
 MODELS = [BUILD / name / "model.ubj" for name in ("risk", "acceptance")]
 WHO = ["-c", "user.name=tests", "-c", "user.email=tests@example.org"]

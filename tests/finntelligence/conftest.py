@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,13 +12,17 @@ import yaml
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from finntelligence.basis import BasisColumn
+from finntelligence.explain import reference_of
 from finntelligence.features import application_columns, design_matrix, feature_names
 from finntelligence.fields import Kind
+from finntelligence.heads import Head
+from finntelligence.market import Market
 from finntelligence.offers import Application, application
-from finntelligence.optimiser import Market, terms_at
+from finntelligence.optimiser import terms_at
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import BasisColumn, Head, PriceResponse
+from finntelligence.response import PriceResponse
 
 ROOT = Path(__file__).parents[2]
 BOOKS = ("simulated", "kz2008")
@@ -171,6 +176,23 @@ def acceptance_model(portfolio):
     )
 
 
+def with_reference(risk, acceptance):
+    """Return the risk model with its reference: the declared example, at its list price."""
+    book, policy = risk.portfolio, Policy.from_mapping(risk.portfolio)
+    example = application(book, **book.example)
+    columns = application_columns(example)
+    term, funds = columns["requested_term_months"], policy.economics.cost_of_funds
+    terms = terms_at(
+        example,
+        Market(portfolio=book, policy=policy, risk=risk, acceptance=acceptance),
+        columns["requested_principal"],
+        term,
+        book.price.list_rate.rate(columns, term, funds),
+    )
+    approved = reference_of(risk, risk.contributions(design_matrix(book, columns)), terms)
+    return replace(risk, evidence=risk.evidence | {"reference": approved})
+
+
 class Asked(NamedTuple):
     """One application with everything the optimiser needs to answer it."""
 
@@ -187,7 +209,47 @@ class Asked(NamedTuple):
 @pytest.fixture(scope="session")
 def models():
     """A function: the hand-made (risk, acceptance) models of a book."""
-    return lambda portfolio: (risk_model(portfolio), acceptance_model(portfolio))
+
+    def made(portfolio):
+        acceptance = acceptance_model(portfolio)
+        return with_reference(risk_model(portfolio), acceptance), acceptance
+
+    return made
+
+
+class Forest(NamedTuple):
+    """A model with a small real booster for its tree heads."""
+
+    response: PriceResponse
+    booster: object
+
+    def coefficients(self, matrix):
+        trees = self.booster.inplace_predict(matrix.astype(np.float32))
+        return self.response.coefficients(matrix, trees.astype(float))
+
+    def contributions(self, matrix):
+        import xgboost as xgb
+
+        data = xgb.DMatrix(matrix.astype(np.float32), nthread=1)
+        trees = self.booster.predict(data, pred_contribs=True, strict_shape=True)
+        return self.response.contributions(matrix, trees.astype(float))
+
+
+@pytest.fixture(scope="session")
+def forest(rows):
+    """A function: a model with trees that tell of every column, of `spread` logits."""
+
+    def grown(response, spread=0.5):
+        import xgboost as xgb
+
+        matrix = design_matrix(response.portfolio, rows(response.portfolio, 400, seed=3))
+        shape = len(matrix), len(response.tree_heads)
+        labels = spread * np.random.default_rng(4).standard_normal(shape)
+        settings = {"max_depth": 3, "eta": 0.3, "base_score": 0.0, "nthread": 1}
+        data = xgb.DMatrix(matrix.astype(np.float32), label=labels, nthread=1)
+        return Forest(response, xgb.train(settings, data, 30))
+
+    return grown
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finntelligence import cashflow
 from finntelligence.cashflow import (
     Convention,
     addon_from_nominal,
@@ -336,3 +337,16 @@ def test_the_apr_of_one_loan_is_as_exact_as_of_many(rate):
 def test_a_payment_of_a_true_half_cent_rounds_up():
     assert contract_payments(82.61, 0.0, 2) == (41.31, 82.61)
     assert [float(row.payment) for row in schedule(82.61, 0.0, 2)] == [41.31, 41.30]
+
+
+@given(
+    balance=st.integers(0, 10**9),
+    level=st.integers(0, 10**8),
+    points=st.integers(0, 100_000),
+    term=TERMS,
+)
+def test_the_compiled_sum_of_a_contract_is_the_plain_one(balance, level, points, term):
+    if cashflow.compiled_total is None:
+        pytest.skip("the core was built without a compiler: there is only the plain one")
+    asked = balance, level, points * 10**8, term
+    assert cashflow.compiled_total(*asked) == cashflow._contract_total(*asked)

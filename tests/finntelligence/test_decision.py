@@ -1,15 +1,30 @@
+from dataclasses import replace
+
 import pytest
 
-from finntelligence.decision import Decision, Reason, decide
-from finntelligence.optimiser import Optimum, optimum
-from finntelligence.policy import RULES
+from finntelligence.adverse_action import Reason, reasons
+from finntelligence.decision import Decision, decide
+from finntelligence.errors import ModelMismatchError
+from finntelligence.features import application_columns, design_matrix
+from finntelligence.optimiser import optimum
+from finntelligence.why_this import why_this
 
 VERSIONS = {"risk": "risk/7", "acceptance": "acceptance/3"}
-REASONS = {rule.code: rule.reason for rule in RULES}
+
+
+def parts_of(asked):
+    row = design_matrix(asked.market.portfolio, application_columns(asked.application))
+    return asked.market.risk.contributions(row)[0]
 
 
 def decided(asked):
-    return decide(*asked.all, VERSIONS)
+    applied, under, *pair = asked.all
+    return decide(applied, under, tuple(pair), VERSIONS, optimum(*asked.all))
+
+
+def explained(asked):
+    applied, under, *pair = asked.all
+    return decide(applied, under, tuple(pair), VERSIONS, optimum(*asked.all), parts_of(asked))
 
 
 def test_a_decision_without_offers_and_reasons_cannot_be_made():
@@ -18,8 +33,8 @@ def test_a_decision_without_offers_and_reasons_cannot_be_made():
 
 
 def test_a_decline_needs_no_offer_and_an_offer_no_reason(simulated, ask):
-    reasons = (Reason("PTI", "Income is too low"),)
-    assert Decision(offers=(), reasons=reasons, versions=VERSIONS).reasons == reasons
+    told = (Reason("PTI", "Income is too low"),)
+    assert Decision(offers=(), reasons=told, versions=VERSIONS).reasons == told
     assert decided(ask(simulated)).reasons == ()
 
 
@@ -37,54 +52,50 @@ HARSH = {
 @pytest.mark.parametrize("policy", HARSH)
 def test_a_decision_has_offers_or_reasons_and_never_both(book, usual, policy):
     for seed in range(20):
-        decision = decided(usual(book, seed, {"tick": 0.005} | HARSH[policy]))
+        asked = usual(book, seed, {"tick": 0.005} | HARSH[policy])
+        decision = explained(asked)
         assert bool(decision.offers) != bool(decision.reasons)
         assert decision.versions == VERSIONS
-
-
-@pytest.mark.parametrize("policy", [name for name in HARSH if name != "own"])
-def test_a_decline_says_at_most_four_plain_reasons_worst_first(book, usual, policy):
-    for seed in range(20):
-        asked = usual(book, seed, {"tick": 0.005} | HARSH[policy])
-        decision, broken = decided(asked), optimum(*asked.all).broken
-        if decision.offers:
-            continue
-        codes = [reason.code for reason in decision.reasons]
-        assert len(codes) == min(len(broken), 4)
-        assert [broken[code] for code in codes] == sorted(broken.values(), reverse=True)[:4]
-        for reason in decision.reasons:
-            assert reason.text == REASONS.get(reason.code, reason.text)
-            assert len(reason.text) > 20
-
-
-@pytest.mark.parametrize(
-    ("code", "changes", "features"),
-    [
-        ("PTI", {}, {"annual_income": 0}),
-        ("DTI", {"pti_cap": None}, {"annual_income": 0}),
-        ("DTI", {}, {"dti": 100}),
-        ("APR_CAP", {"apr_cap": 0.05}, {}),
-        ("PD_CUTOFF", {"pd_cutoff": 0.0001}, {}),
-        ("RAROC", {"minimum_raroc": 10}, {}),
-        ("EXPECTED_LOSS", {"economics": {"acquisition_cost": 1e6}}, {}),
-        ("PRICE_RANGE", {"minimum_rate": 0.35, "maximum_rate": 0.35}, {}),
-    ],
-)
-def test_a_decline_names_the_rule_that_left_nothing(simulated, ask, code, changes, features):
-    decision = decided(ask(simulated, changes, features))
-    assert decision.offers == ()
-    assert [reason.code for reason in decision.reasons] == [code]
-
-
-def test_of_many_reasons_the_four_that_stopped_most_are_told(simulated, ask, monkeypatch):
-    broken = {"PTI": 1, "DTI": 5, "APR_CAP": 2, "PD_CUTOFF": 4, "PRICE_RANGE": 3, "RAROC": 0}
-    stopped = Optimum(offers=(), broken=broken)
-    monkeypatch.setattr("finntelligence.decision.optimum", lambda *_: stopped)
-    codes = [reason.code for reason in decided(ask(simulated)).reasons]
-    assert codes == ["DTI", "PD_CUTOFF", "PRICE_RANGE", "APR_CAP"]
+        assert bool(decision.offers) == (decision.explanation is not None)
 
 
 def test_the_offers_of_a_decision_are_the_best_permitted_ones(book, ask):
     asked = ask(book)
     assert decided(asked).offers == optimum(*asked.all).offers
     assert decided(asked) == decided(asked)
+
+
+def test_asking_why_changes_no_offer(book, usual):
+    for seed in range(10):
+        asked = usual(book, seed)
+        assert explained(asked).offers == optimum(*asked.all).offers
+
+
+def test_with_contributions_the_first_offer_is_explained_and_without_none_is(book, ask):
+    asked = ask(book)
+    applied, under, *pair = asked.all
+    first = explained(asked).offers[0]
+    expected = why_this(applied, under, first, tuple(pair), parts_of(asked))
+    assert explained(asked).explanation == expected
+    assert decided(asked).explanation is None
+
+
+def test_a_decline_gives_the_reasons_of_an_adverse_action(simulated, ask):
+    asked = ask(simulated, {"pd_cutoff": 0.0001, "pti_cap": 0.001}, {"fico": 500})
+    applied, under, *pair = asked.all
+    broken, parts = optimum(*asked.all).broken, parts_of(asked)
+    assert explained(asked).reasons == reasons(applied, under, tuple(pair), broken, parts)
+
+
+def test_a_model_that_cannot_be_explained_declines_nobody(simulated, ask):
+    applied, under, *pair = ask(simulated, {"pd_cutoff": 0.0001}, {"fico": 500}).all
+    bare = replace(under, risk=replace(under.risk, evidence={}))
+    row = design_matrix(simulated, application_columns(applied))
+    found, parts = optimum(applied, bare, *pair), bare.risk.contributions(row)[0]
+    with pytest.raises(ModelMismatchError, match="train it again"):
+        decide(applied, bare, tuple(pair), VERSIONS, found, parts)
+
+
+def test_a_decline_without_contributions_is_a_mistake(simulated, ask):
+    with pytest.raises(ValueError, match="a decline needs the risk model's contributions"):
+        decided(ask(simulated, {"pd_cutoff": 0.0001}))

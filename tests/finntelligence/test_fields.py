@@ -1,12 +1,15 @@
 import math
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from finntelligence.declaration import Section
 from finntelligence.errors import InvalidDeclarationError
-from finntelligence.fields import Field, Kind, Role
+from finntelligence.fields import Field, Kind, Role, prohibited_basis
+from finntelligence.portfolio import Portfolio
 
 NUMBER = {
     "type": "number",
@@ -26,9 +29,12 @@ CATEGORY = {
 }
 
 
-def read(**entry):
+PORTFOLIOS = sorted((Path(__file__).parents[2] / "portfolios").glob("*.yaml"))
+
+
+def read(name="fico", **entry):
     present = {key: value for key, value in entry.items() if value is not ...}
-    return Field.read("fico", Section(present, "fields.fico"))
+    return Field.read(name, Section(present, f"fields.{name}"))
 
 
 def number(**changes):
@@ -141,3 +147,74 @@ def test_only_an_optional_field_may_be_absent():
 def test_the_bounds_a_field_tells_are_the_bounds_it_has():
     field = number(maximum=1_234_567)
     assert "1234567" in field.expected().replace(",", "")
+
+
+# What must not become a feature
+
+PROHIBITED = {
+    "race or color": "race applicant_race race_code color skin_colour",
+    "religion": "religion religious_affiliation",
+    "national origin": "national_origin nationality ethnicity country_of_birth native_country "
+    "is_hispanic",
+    "sex": "sex Sex gender female is_male applicantSex genders",
+    "childbearing": "pregnant",
+    "marital status": "marital_status married is_married maritalStatus divorced",
+    "age": "age Age AGE applicant_age age_years age_band age2 age_at_application date_of_birth dob "
+    "age_months age_in_months coapplicant_age co_applicant_age borrowers_age age_squared",
+    "public assistance": "public_assistance receives_public_assistance welfare_income",
+    "exercise of rights under the Consumer Credit Protection Act": "ccpa_dispute",
+    "where somebody lives": "zip ZIP zip5 zip_code zipCode ZIPCode home_zip postcode census_tract",
+    "what somebody is called": "name first_name lastname_or_last_name surname borrower_name",
+    "language": "language preferred_language",
+    "an e-mail address": "email email_domain e_mail eMail",
+}
+HARMLESS = (
+    "age_of_oldest_account account_age average_age_months employer_name mortgage package_deal "
+    "homeowner gracious sexton zipper marriage_loan dependants citizen manage percentage colorado"
+)
+
+
+@pytest.mark.parametrize(
+    ("basis", "name"),
+    [(basis, name) for basis, names in PROHIBITED.items() for name in names.split()],
+)
+def test_a_feature_named_like_a_prohibited_basis_is_refused_with_its_path(basis, name):
+    with pytest.raises(InvalidDeclarationError) as refused:
+        read(name, **NUMBER)
+    assert str(refused.value).startswith(f"fields.{name}.role: must not be feature")
+    assert f"tells of {basis}:" in str(refused.value)
+    assert "12 CFR 1002.6(b)" in str(refused.value)
+    assert "make the role protected or group" in str(refused.value)
+
+
+@pytest.mark.parametrize("role", ["protected", "group", "leak"])
+@pytest.mark.parametrize("name", ["sex", "age", "zip_code", "email"])
+def test_a_prohibited_basis_may_be_kept_for_tests(name, role):
+    assert read(name, **{**NUMBER, "role": role, "reason": ...}).role is Role(role)
+
+
+@pytest.mark.parametrize("name", HARMLESS.split())
+def test_a_name_that_only_looks_alike_is_fine(name):
+    assert prohibited_basis(name) is None
+    assert read(name, **NUMBER).name == name
+
+
+def test_a_declared_proxy_is_no_feature():
+    with pytest.raises(InvalidDeclarationError, match=r"^fields\.fico\.proxy_of: .* religion"):
+        number(proxy_of="religion")
+
+
+def test_a_declared_proxy_may_be_kept_for_tests():
+    assert number(role="group", reason=..., proxy_of="race").proxy_of == "race"
+    assert number().proxy_of == ""
+
+
+def test_a_proxy_must_be_of_something():
+    with pytest.raises(InvalidDeclarationError, match=r"^fields\.fico\.proxy_of: must be text"):
+        number(proxy_of=3)
+
+
+@pytest.mark.parametrize("path", PORTFOLIOS, ids=lambda path: path.stem)
+def test_every_declared_book_keeps_prohibited_bases_from_its_models(path):
+    book = Portfolio.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert [f.name for f in book.features if f.proxy_of or prohibited_basis(f.name)] == []

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from finntelligence import cashflow
-from finntelligence.features import application_columns, design_matrix
+from finntelligence.features import application_columns
 from finntelligence.menu import menu_profit
-from finntelligence.optimiser import candidates, optimum, solve
-from finntelligence.policy import RULES
+from finntelligence.optimiser import candidates, optimum
 from finntelligence.portfolio import Portfolio
+from finntelligence.rules import RULES
 
 COARSE = {"tick": 0.002, "menu_size": 12}
 NO_CAPS = dict.fromkeys(("apr_cap", "pti_cap", "dti_cap", "pd_cutoff", "minimum_raroc"))
@@ -346,7 +346,7 @@ def test_lifting_the_caps_never_lowers_the_profit(book, usual, policy):
             assert offer.expected_profit <= known[offer.principal, offer.term_months]
 
 
-# --- a budget, and many applicants ---------------------------------------------------------------
+# --- a budget ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shadow_price", [0.01, 0.05, 0.15])
@@ -380,25 +380,6 @@ def test_a_dearer_budget_never_lends_more(book, usual):
             offers = optimum(*asked.all, shadow_price).offers
             lent.append(sum(offer.p_accept * offer.principal for offer in offers))
         assert lent == sorted(lent, reverse=True)
-
-
-def test_many_applicants_are_each_answered_as_if_alone(book, market, rows):
-    columns = rows(book, 40, seed=21)
-    under = market(book)
-    matrix = design_matrix(book, columns)
-    risk, acceptance = under.risk.coefficients(matrix), under.acceptance.coefficients(matrix)
-    together = solve(columns, under, risk, acceptance)
-    cells = together.principal.shape[1]
-    assert (together.optima.tick >= 0).any()
-    for i in range(40):
-        one = {name: column[i : i + 1] for name, column in columns.items()}
-        alone = solve(one, under, risk[i : i + 1], acceptance[i : i + 1])
-        mine = slice(i * cells, (i + 1) * cells)
-        np.testing.assert_array_equal(alone.principal[0], together.principal[i])
-        np.testing.assert_array_equal(alone.term_months[0], together.term_months[i])
-        for name in ("tick", "last", "p_accept", "npv", "profit"):
-            expected = getattr(together.optima, name)[mine]
-            np.testing.assert_array_equal(getattr(alone.optima, name), expected)
 
 
 # --- what binds --------------------------------------------------------------------------------
@@ -584,12 +565,6 @@ def test_terms_carry_what_was_asked_and_what_it_costs(book, ask, sweep):
     assert terms.requested_term_months == asked.application.requested_term_months
 
 
-def test_a_candidates_expected_profit_is_acceptance_times_value(book, ask, sweep):
-    asked = ask(book)
-    valued = candidates(*asked.all, sweep(asked, asked.market.policy.ticks()))
-    np.testing.assert_array_equal(valued.expected_profit, valued.p_accept * valued.value.npv)
-
-
 def test_a_shorter_horizon_of_default_makes_the_same_pd_worse(simulated, ask, sweep):
     asked = ask(simulated, requested_term_months=60)
     rates = asked.market.policy.ticks()[::100]
@@ -610,3 +585,17 @@ def test_a_price_at_the_highest_declared_rate_is_said_to_be_bound_by_it(ask, sim
     wide = {"trust_region": {"below": 0.3, "above": 0.3}, "maximum_rate": 0.2}
     offer = best(with_slope(ask(simulated, NO_CAPS | wide), -0.001))
     assert (offer.quoted_rate, offer.binding) == (0.2, "PRICE_RANGE")
+
+
+def test_a_price_at_the_lowest_declared_rate_is_said_to_be_bound_by_it(ask, simulated):
+    wide = {"trust_region": {"below": 0.3, "above": 0.3}, "minimum_rate": 0.2}
+    offer = best(with_slope(ask(simulated, NO_CAPS | wide), -3.0))
+    assert (offer.quoted_rate, offer.binding) == (0.2, "PRICE_RANGE")
+
+
+@pytest.mark.parametrize("demand_choice", [True, False])
+def test_an_offer_that_is_sure_to_be_taken_is_made(ask, simulated, demand_choice):
+    asked = ask(simulated, {"demand_choice": demand_choice})
+    sure = asked.acceptance.copy()
+    sure[0] = 1000.0
+    assert best(asked._replace(acceptance=sure)).p_accept == 1.0

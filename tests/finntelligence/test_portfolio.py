@@ -63,6 +63,14 @@ def test_the_two_books_quote_by_different_conventions(simulated, kz):
         assert book.capabilities == {Capability.RISK, Capability.ACCEPTANCE}
 
 
+@pytest.mark.parametrize(
+    ("said", "random"),
+    [({}, False), ({"holdout": "latest"}, False), ({"holdout": "random"}, True)],
+)
+def test_a_book_is_judged_on_its_newest_part_unless_it_says_otherwise(changed, said, random):
+    assert Portfolio.from_mapping(changed("simulated", said)).random_holdout is random
+
+
 @pytest.mark.parametrize("name", BOOKS)
 def test_a_key_nobody_knows_is_refused_wherever_it_stands(changed, name):
     mappings = [path for path, value in NODES[name] if isinstance(value, dict)]
@@ -116,6 +124,7 @@ def test_a_missing_key_is_refused_unless_it_is_optional(changed, name):
         ("economics.lgd.basis", "guessed"),
         ("if_missing.pti", "ask"),
         ("capabilities", ["magic"]),
+        ("holdout", "oldest"),
         ("capabilities", ["risk", "risk"]),
     ],
 )

@@ -10,20 +10,14 @@ from hypothesis import strategies as st
 from finntelligence import cashflow
 from finntelligence.errors import ModelMismatchError
 from finntelligence.features import design_matrix, feature_names
+from finntelligence.heads import ALONG_PRICE, Head
 from finntelligence.offers import OfferTerms
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import (
-    ALONG_PRICE,
-    FORMAT,
-    PHI,
-    BasisColumn,
-    PriceResponse,
-    basis,
-    unsupported,
-)
+from finntelligence.response import FORMAT, PHI, PriceResponse, unsupported
 
 KINDS = ("risk", "acceptance")
+ONE = Head(name="base", phi="one")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -269,44 +263,6 @@ def test_an_offer_that_needs_what_was_never_tried_is_a_guess(kz, simulated, mode
         assert unsupported(tried, one_offer(**changes)).tolist() == [False]
 
 
-# --- the basis ---------------------------------------------------------------------------------
-
-X = np.array([0.0, 1.0, 4.0, 100.0, np.nan])
-
-
-def test_a_score_is_clipped_then_standardised_and_an_absent_one_is_the_mean():
-    column = BasisColumn(feature="x", kind="z", low=1, high=10, mean=4, sd=3)
-    np.testing.assert_allclose(column.values(X), [-1, -1, 0, 2, 0])
-
-
-def test_a_logarithm_is_taken_after_clipping_so_that_zero_is_no_trouble():
-    column = BasisColumn(feature="x", kind="z", log=True, low=1, high=math.e, mean=0, sd=1)
-    np.testing.assert_allclose(column.values(X), [0, 0, 1, 1, 0])
-
-
-def test_a_square_is_zero_one_standard_deviation_away():
-    column = BasisColumn(feature="x", kind="square", low=1, high=10, mean=4, sd=3)
-    np.testing.assert_allclose(column.values(X), [0, 0, -0.5, 1.5, -0.5])
-
-
-def test_a_flag_is_the_value_and_missing_tells_what_is_absent():
-    flags = np.array([0.0, 1.0])
-    np.testing.assert_array_equal(BasisColumn(feature="x", kind="flag").values(flags), flags)
-    missing = BasisColumn(feature="x", kind="missing").values(X)
-    np.testing.assert_array_equal(missing, [0, 0, 0, 0, 1])
-
-
-def test_a_basis_finds_its_features_by_name():
-    columns = (
-        BasisColumn(feature="b", kind="flag"),
-        BasisColumn(feature="a", kind="missing"),
-        BasisColumn(feature="b", kind="flag"),
-    )
-    found = basis(columns, ("a", "b"), np.array([[np.nan, 7.0], [1.0, 8.0]]))
-    np.testing.assert_array_equal(found, [[7, 1, 7], [8, 0, 8]])
-    assert basis((), ("a", "b"), np.zeros((3, 2))).shape == (3, 0)
-
-
 # --- as an artefact ----------------------------------------------------------------------------
 
 
@@ -371,6 +327,34 @@ def test_weights_that_do_not_fit_the_heads_are_refused(model):
             replace(model, linear=linear)
 
 
+@pytest.mark.parametrize(
+    ("heads", "problem"),
+    [
+        ((Head(name="base", phi="gap"),), "the first head must have phi one"),
+        ((), "the first head must have phi one"),
+        ((ONE, Head(name="gap", phi="gap", sign=1, floor=-0.1)), "must be at least 0"),
+        ((ONE, Head(name="gap", phi="gap", sign=-1, floor=math.nan)), "must be at least 0"),
+        ((ONE, Head(name="a", phi="pti", sign=1), Head(name="b", phi="pti")), "at most one .* pti"),
+        ((ONE, Head(name="kink", phi="gap_hinge")), "gap_hinge needs one of phi gap"),
+    ],
+)
+def test_heads_that_could_not_be_read_are_refused(model, heads, problem):
+    linear = np.zeros((len(heads), model.linear.shape[1]))
+    with pytest.raises(ModelMismatchError, match=problem):
+        replace(model, heads=heads, linear=linear)
+
+
+def test_clipping_asks_what_a_head_multiplies_and_not_its_name(book, models, matrix):
+    acceptance = models(book)[1]
+    steep = acceptance.linear.copy()
+    steep[-1, 0] = 5.0  # the hinge would turn the slope round
+    model = replace(acceptance, linear=steep)
+    names = [f"head {k}" for k in range(len(model.heads))]
+    pairs = zip(model.heads, names, strict=True)
+    renamed = replace(model, heads=tuple(replace(head, name=name) for head, name in pairs))
+    np.testing.assert_array_equal(renamed.coefficients(matrix), model.coefficients(matrix))
+
+
 @pytest.mark.parametrize("slope", [0.0, -1.0, math.nan])
 def test_a_calibration_that_would_turn_the_order_round_is_refused(model, slope):
     with pytest.raises(ModelMismatchError, match="slope must be above 0"):
@@ -416,8 +400,3 @@ def test_an_artefact_that_contradicts_itself_is_refused(simulated, models, path,
 def test_a_hopeless_offer_has_probability_zero_without_a_warning(simulated, models):
     risk = models(simulated)[0]
     assert risk.probability(np.array([-800.0, 0, 0, 0, 0]), one_offer()) == [0.0]
-
-
-def test_a_logarithmic_column_never_takes_the_logarithm_of_nothing():
-    with pytest.raises(ModelMismatchError):
-        BasisColumn(feature="x", kind="z", log=True)

@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 
 from finntelligence import search
-from finntelligence.cashflow import monthly_payment
+from finntelligence.cashflow import monthly_payment, nominal_from_addon
+from finntelligence.grid import Cells, Grid
 from finntelligence.policy import Policy
-from finntelligence.search import Cells, Grid, best_ticks, best_ticks_numpy
-from finntelligence.value import PD_CEILING, PD_FLOOR, default_hazard, loan_value
+from finntelligence.search import best_ticks, best_ticks_numpy
+from finntelligence.value import (
+    PD_CEILING,
+    PD_FLOOR,
+    default_hazard,
+    hazard_table,
+    loan_value,
+)
 
 SEARCHES = [best_ticks, best_ticks_numpy]
 POLICIES = {
@@ -43,6 +50,7 @@ def random_cells(grid, n, seed):
     gap = -np.exp(rng.uniform(np.log(1e-5), np.log(2.0), n))
     middle = grid.factor[row, rng.integers(0, last + 1, n)]
     return Cells(
+        shape=(n,),
         low=ends[:, 0].astype(float),
         high=np.minimum(ends[:, 1], last).astype(float),
         row=row,
@@ -58,6 +66,12 @@ def random_cells(grid, n, seed):
         risk_limit=np.where(rng.random(n) < 0.3, rng.normal(-1, 1, n), np.inf),
         factor_cap=np.where(rng.random(n) < 0.3, middle, np.inf),
     )
+
+
+def some(cells, rows):
+    """The same cells, but only the rows asked for."""
+    kept = {n: getattr(cells, n)[rows] for n in Cells.__dataclass_fields__ if n != "shape"}
+    return Cells(shape=kept["low"].shape, **kept)
 
 
 def every_tick(cells, c, grid, horizon, shadow_price):
@@ -146,9 +160,7 @@ def test_a_cell_has_the_same_answer_alone_and_among_others(grid, search_of):
     cells = random_cells(grid, 60, seed=6)
     together = search_of(cells, grid)
     for c in range(60):
-        alone = search_of(
-            Cells(**{n: getattr(cells, n)[c : c + 1] for n in Cells.__dataclass_fields__}), grid
-        )
+        alone = search_of(some(cells, slice(c, c + 1)), grid)
         assert alone.tick[0] == together.tick[c]
         assert alone.profit[0] == together.profit[c]
 
@@ -172,7 +184,7 @@ def test_at_equal_profit_the_lowest_tick_wins(simulated, search_of):
 @pytest.mark.parametrize("search_of", SEARCHES)
 def test_no_cells_and_empty_cells_have_no_tick(grid, search_of):
     cells = random_cells(grid, 5, seed=8)
-    none = Cells(**{n: getattr(cells, n)[:0] for n in Cells.__dataclass_fields__})
+    none = some(cells, slice(0))
     assert len(search_of(none, grid).tick) == 0
     empty = replace(cells, low=np.full(5, 10.0), high=np.full(5, -1.0))
     assert search_of(empty, grid).tick.tolist() == [-1] * 5
@@ -182,25 +194,6 @@ def test_without_the_compiled_search_numpy_searches(grid, monkeypatch):
     cells = random_cells(grid, 30, seed=9)
     monkeypatch.setattr(search, "compiled", None)
     np.testing.assert_array_equal(best_ticks(cells, grid).tick, best_ticks_numpy(cells, grid).tick)
-
-
-def test_the_grid_holds_every_rates_payment_and_decay(book, policy, grid):
-    np.testing.assert_array_equal(grid.ticks, policy.ticks())
-    np.testing.assert_array_equal(grid.terms, policy.terms)
-    assert grid.factor.shape == grid.decay.shape == (len(grid.terms), len(grid.ticks))
-    payment = monthly_payment(1, grid.nominal, grid.terms[:, None])
-    np.testing.assert_allclose(grid.factor, payment, rtol=1e-13)
-    np.testing.assert_allclose(grid.decay, (1 + grid.nominal / 12) ** -grid.terms[:, None])
-    assert (np.diff(grid.factor, axis=1) > 0).all()
-
-
-def test_the_hazard_of_any_pd_is_in_the_table_to_nine_digits(book, grid):
-    logit = np.linspace(np.log(PD_FLOOR), np.log(PD_CEILING / (1 - PD_CEILING)), 3333)
-    for row, term in enumerate(grid.terms):
-        exact = default_hazard(1 / (1 + np.exp(-logit)), term, grid.economics.monthly_prepayment)
-        found = search._hazard(grid, np.full(len(logit), row), logit)
-        np.testing.assert_allclose(found, exact, atol=1e-9)
-        assert (np.diff(found) >= 0).all()
 
 
 @pytest.mark.skipif(not search.COMPILED, reason="the search is not compiled here")
@@ -218,3 +211,48 @@ def test_the_compiled_search_refuses_a_cell_outside_the_grid(grid, wrong):
     inside = replace(cells, low=np.array([0.0]), high=np.array([5.0]))
     with pytest.raises(ValueError, match="cell 0 is outside the grid"):
         best_ticks(replace(inside, **wrong), grid)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 4, 12, 36, 84, 360])
+@pytest.mark.parametrize("cpr", [0.0, 0.15, 0.6, 0.99])
+def test_the_hazard_is_convex_and_then_concave_in_the_logit_of_default(horizon, cpr):
+    logit = np.linspace(np.log(PD_FLOOR / (1 - PD_FLOOR)), np.log(PD_CEILING / (1 - PD_CEILING)))
+    hazard, slope = hazard_table(logit, horizon, 1 - (1 - cpr) ** (1 / 12)).T
+    bend = np.sign(np.where(np.abs(np.diff(slope)) < 1e-12 * hazard.max(), 0, np.diff(slope)))
+    assert (np.diff(bend[bend != 0]) <= 0).all()
+
+
+@pytest.mark.parametrize("term", [1, 2, 4, 12, 60])
+def test_the_monthly_rate_is_concave_in_a_flat_interest_rate(term):
+    nominal = nominal_from_addon(np.linspace(0, 1, 2001), term)
+    assert (np.diff(nominal, 2) <= 1e-9).all()
+
+
+@pytest.mark.parametrize("term", [1, 4, 36, 600])
+def test_the_payment_is_convex_in_the_rate(term):
+    factor = monthly_payment(1.0, np.linspace(0, 10, 2001), term)
+    assert (np.diff(factor, 2) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("search_of", SEARCHES)
+def test_what_nobody_would_take_is_no_offer_and_no_warning(grid, search_of):
+    cells = random_cells(grid, 20, seed=10)
+    hopeless = replace(cells, accept_constant=np.full(20, -1000.0))
+    assert (search_of(hopeless, grid).tick == -1).all()
+
+
+@pytest.mark.parametrize("search_of", SEARCHES)
+@pytest.mark.parametrize("shadow_price", [0.0, 0.03])
+def test_the_best_of_a_range_is_the_best_of_its_ticks_alone(grid, search_of, shadow_price):
+    many, width = 60, 200
+    cells = random_cells(grid, many, seed=11)
+    start = np.random.default_rng(12).integers(0, len(grid.ticks) - width, many).astype(float)
+    cells = replace(cells, low=start, high=start + width - 1)
+    found = search_of(cells, grid, shadow_price)
+    ticks = (start[:, None] + np.arange(width)).ravel()
+    each = replace(some(cells, np.repeat(np.arange(many), width)), low=ticks, high=ticks)
+    alone = search_of(each, grid, shadow_price)
+    profit = np.where(alone.tick >= 0, alone.profit, 0.0).reshape(many, width)
+    np.testing.assert_array_equal(found.tick >= 0, profit.max(axis=1) > 0)
+    np.testing.assert_allclose(np.maximum(found.profit, 0), profit.max(axis=1), rtol=1e-12)
+    assert (found.tick >= 0).sum() > 10

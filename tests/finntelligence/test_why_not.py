@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from finntelligence import cashflow
 from finntelligence.errors import InvalidApplicationError
 from finntelligence.features import application_columns
+from finntelligence.market import solve
 from finntelligence.offers import application
-from finntelligence.optimiser import PRICE_RANGE, candidates, optimum, solve
-from finntelligence.policy import RULES
+from finntelligence.optimiser import PRICE_RANGE, candidates, optimum
 from finntelligence.portfolio import Portfolio
+from finntelligence.rules import RULES
 from finntelligence.why_not import PRINCIPAL_MENU, TERM_MENU, TICK, why_not
 
 COARSE = {"tick": 0.002, "menu_size": 12}
@@ -52,7 +53,8 @@ def price_range(asked, term):
     columns = application_columns(asked.application)
     solution = solve(columns, asked.market, asked.risk[None], asked.acceptance[None])
     cell = list(solution.term_months[0]).index(term)
-    return asked.market.policy.ticks()[solution.low[0, cell] : solution.high[0, cell] + 1]
+    found = solution.cell(0, cell)
+    return asked.market.policy.ticks()[found.first : found.final + 1]
 
 
 # --- the engine's own offers ---------------------------------------------------------------------

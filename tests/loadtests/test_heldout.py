@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from finntelligence.decision import decide
 from finntelligence.features import application_columns, design_matrix
+from finntelligence.market import Market
 from finntelligence.offers import application
-from finntelligence.optimiser import Market
+from finntelligence.optimiser import optimum
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability
 from loadtests.heldout import body_of, model_scores, outside_policy
-from training.price_response import FitParams, booster_of, fit
+from training.fitting.price_response import PriceResponseModel
 from training.simulate import simulate
 from training.stages import Paths
 from training.tables import load_portfolio, write_table
@@ -25,18 +25,23 @@ def book():
 
 
 @pytest.fixture(scope="module")
-def market(book):
-    """Small fitted models of the simulated book, under its default policy."""
+def artefacts(book):
+    """Small fitted models of the simulated book, without trees."""
     portfolio = load_portfolio("simulated", ROOT)
-    params = FitParams(
-        ridge=1, slope_ridge=300, minimum_events=500, drift_limit=0.25, hinge_z=-3, seed=7
+    risk, acceptance = (
+        PriceResponseModel(portfolio, model, minimum_events=500, rounds=0)
+        for model in (Capability.RISK, Capability.ACCEPTANCE)
     )
-    return Market(
-        portfolio=portfolio,
-        policy=Policy.from_mapping(portfolio),
-        risk=fit(Capability.RISK, portfolio, book.loans, "defaulted", params),
-        acceptance=fit(Capability.ACCEPTANCE, portfolio, book.quotes, "accepted", params),
-    )
+    risk.fit(book.loans, book.loans["defaulted"])
+    acceptance.fit(book.quotes, book.quotes["accepted"])
+    return risk.artefact_, acceptance.artefact_
+
+
+@pytest.fixture(scope="module")
+def market(artefacts):
+    risk, acceptance = (artefact.response for artefact in artefacts)
+    policy = Policy.from_mapping(risk.portfolio)
+    return Market(portfolio=risk.portfolio, policy=policy, risk=risk, acceptance=acceptance)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +54,7 @@ def offers(market, applicant):
     """What the engine offers, as an answer's JSON has it."""
     rows = design_matrix(market.portfolio, application_columns(applicant))
     pair = (model.coefficients(rows)[0] for model in (market.risk, market.acceptance))
-    found = [asdict(offer) for offer in decide(applicant, market, *pair, {}).offers]
+    found = [asdict(offer) for offer in optimum(applicant, market, *pair).offers]
     assert found
     return found
 
@@ -120,14 +125,12 @@ def test_absent_values_are_left_out_of_the_request(applicant):
 
 
 @pytest.fixture
-def paths(tmp_path, monkeypatch, market, book):
+def paths(tmp_path, monkeypatch, artefacts, book):
     """A project that holds the two models, and the book both as training and as held-out part."""
     monkeypatch.chdir(ROOT)  # the parameters are the project's own
     found = Paths("simulated", tmp_path)
-    for response in (market.risk, market.acceptance):
-        path = found.model(response.model)
-        path.parent.mkdir(parents=True)
-        booster_of(response, np.zeros((1, len(response.features))), seed=7).save_model(path)
+    for artefact in artefacts:
+        artefact.save(found.model(artefact.response.model))
     for part in ("train", "holdout"):
         for name in ("quotes", "loans"):
             write_table(getattr(book, name), found.processed / part / f"{name}.parquet")

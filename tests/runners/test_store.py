@@ -1,20 +1,28 @@
 """A real model store with small models, and every way in which a published pair may not fit it."""
 
 import hashlib
+import importlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xgboost as xgb
 import yaml
+from bentoml.exceptions import BentoMLException
 
-from finntelligence.features import feature_names
+from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
+from finntelligence.explain import BASE, OFFER_GROUPS
+from finntelligence.features import feature_names, source_of
+from finntelligence.heads import Head
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import SPEC_ATTRIBUTE, Head, PriceResponse
+from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+from runners import store
+from runners.store import Scorer, ServedPair
 
 ROOT = Path(__file__).parents[2]
 REPAIR = "run `make pipeline PORTFOLIO=simulated`"
@@ -42,19 +50,26 @@ print(json.dumps(answers))
 """
 
 
-def saved(folder, name, model, portfolio, **changes):
-    """Save a model of one head and one tree; return the file."""
-    response = PriceResponse(
+def one_head(model, portfolio):
+    """Return a model of one head with trees, its approved applicants all alike."""
+    features = feature_names(portfolio)
+    groups = {BASE, *OFFER_GROUPS, *(source_of(feature) for feature in features)}
+    return PriceResponse(
         model=model,
         portfolio=portfolio,
-        features=feature_names(portfolio),
+        features=features,
         basis=(),
         heads=(Head(name="intercept", phi="one", tree=True),),
         linear=np.zeros((1, 1)),
         calibration=(0.0, 1.0),
         income_fill=4000.0,
-        evidence={},
+        evidence={"reference": dict.fromkeys(groups, 0.0)},
     )
+
+
+def saved(folder, name, model, portfolio, **changes):
+    """Save a model of one head and one tree; return the file."""
+    response = one_head(model, portfolio)
     rows = xgb.DMatrix(np.zeros((4, len(response.features))), label=np.zeros(4))
     booster = xgb.train({"base_score": 0.5}, rows, num_boost_round=1)
     booster.set_attr(**{SPEC_ATTRIBUTE: json.dumps(response.to_mapping() | changes)})
@@ -77,6 +92,7 @@ def files(portfolio, tmp_path_factory):
         saved(folder, "risk", Capability.RISK, portfolio),
         saved(folder, "acceptance", Capability.ACCEPTANCE, portfolio),
         saved(folder, "future", Capability.RISK, portfolio, format="finntelligence/99"),
+        saved(folder, "mute", Capability.RISK, portfolio, evidence={}),
     ]
     return {path.stem: path for path in made}
 
@@ -91,7 +107,12 @@ def served(files, portfolio, risk="risk", acceptance="acceptance"):
         }
         for model, name in (("risk", risk), ("acceptance", acceptance))
     }
-    return {"portfolio_digest": portfolio.digest, "pair": "made", "models": entries}
+    return {
+        "portfolio_digest": portfolio.digest,
+        "pair": "made",
+        "models": entries,
+        "evidence": "finnt-made-evidence:made",
+    }
 
 
 def with_entry(content, **changes):
@@ -120,6 +141,7 @@ def cases(files, portfolio):
         "portfolio": json.dumps(whole | {"portfolio_digest": "0" * 64}),
         "swapped": json.dumps(served(files, portfolio, risk="acceptance", acceptance="risk")),
         "future": json.dumps(served(files, portfolio, risk="future")),
+        "mute": json.dumps(served(files, portfolio, risk="mute")),
         "no_models": "{}",
         "no_object": "[]",
         "no_digest": json.dumps(without_digest(whole)),
@@ -177,6 +199,7 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
         ("portfolio", "finnt-made-risk:v1 declares another portfolio"),
         ("swapped", "finnt-made-acceptance:v1"),
         ("future", "finnt-made-future:v1"),
+        ("mute", "finnt-made-mute:v1 lacks the mean contributions of approved applicants"),
         ("no_models", "served.json"),
         ("no_object", "served.json"),
         ("no_digest", "served.json"),
@@ -193,3 +216,76 @@ def test_a_pair_that_does_not_fit_is_refused_with_the_fact_and_the_repair(answer
 
 def test_a_model_that_is_another_than_published_for_is_never_served(answers):
     assert {answers[case][0] for case in ("swapped", "future")} == {"ModelMismatchError"}
+
+
+def declared(root, capabilities):
+    """Make a project that declares a book and has published nothing."""
+    (root / "portfolios").mkdir(parents=True)
+    content = yaml.safe_load((ROOT / "portfolios" / "simulated.yaml").read_text(encoding="utf-8"))
+    path = root / "portfolios" / "simulated.yaml"
+    path.write_text(yaml.safe_dump(content | {"capabilities": capabilities}))
+    return root
+
+
+@pytest.mark.parametrize("capability", Capability)
+def test_a_book_that_lacks_a_model_for_good_is_refused_with_the_reason(tmp_path, capability):
+    with pytest.raises(ModelMismatchError) as refused:
+        ServedPair("simulated", declared(tmp_path, [str(capability)]))
+    assert str(refused.value) == (
+        f"portfolio 'simulated' cannot price offers: its history teaches {capability} alone, and "
+        "a price needs both models"
+    )
+
+
+def test_a_book_that_was_only_not_published_yet_is_refused_with_the_repair(tmp_path):
+    with pytest.raises(ModelMismatchError, match=r"are published .*; run `make pipeline"):
+        ServedPair("simulated", declared(tmp_path, [str(capability) for capability in Capability]))
+
+
+def test_a_declaration_that_is_no_yaml_is_named(tmp_path):
+    root = declared(tmp_path, ["risk"])
+    (root / "portfolios" / "simulated.yaml").write_text("fields: {")
+    with pytest.raises(InvalidDeclarationError, match=r"simulated\.yaml cannot be read"):
+        ServedPair("simulated", root)
+
+
+def test_a_declaration_that_says_something_impossible_is_named_with_its_key(tmp_path):
+    root = declared(tmp_path, ["magic"])
+    with pytest.raises(InvalidDeclarationError, match=r"simulated\.yaml: portfolio\.capab"):
+        ServedPair("simulated", root)
+
+
+def test_a_declaration_that_is_no_file_is_named(tmp_path):
+    (tmp_path / "portfolios" / "simulated.yaml").mkdir(parents=True)
+    with pytest.raises(InvalidDeclarationError, match=r"simulated\.yaml cannot be read"):
+        ServedPair("simulated", tmp_path)
+
+
+@pytest.mark.parametrize("kind", [ModelMismatchError, InvalidDeclarationError])
+def test_the_service_that_cannot_start_says_why_in_one_line(monkeypatch, kind):
+    def refuse(_):
+        raise kind("policy.tick: must be above 0")
+
+    monkeypatch.setattr(store, "ServedPair", refuse)
+    monkeypatch.delitem(sys.modules, "service", raising=False)
+    with pytest.raises(BentoMLException, match=r"^policy\.tick: must be above 0$"):
+        importlib.import_module("service")
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("rounds", [0, 20])
+def test_what_a_scorer_explains_sums_to_what_it_scores(portfolio, outputs, rounds):
+    extra = (Head(name="term", phi="term", tree=True, scale=0.3),) if outputs == 2 else ()
+    one = one_head(Capability.RISK, portfolio)
+    response = replace(one, heads=(*one.heads, *extra), linear=np.full((outputs, 1), 0.25))
+    rng = np.random.default_rng(1)
+    rows = rng.normal(size=(200, len(response.features)))
+    rows[rng.random(rows.shape) < 0.1] = np.nan
+    labels = rng.normal(size=(200, outputs))
+    named = xgb.DMatrix(rows, label=labels, feature_names=list(response.features), nthread=1)
+    grown = xgb.train({"base_score": 0.0, "nthread": 1}, named, rounds)
+    scorer = Scorer(xgb.Booster(model_file=bytearray(grown.save_raw("ubj"))), response, "made:v1")
+    parts = scorer.contributions(rows[:9])
+    assert parts.shape == (9, outputs, len(response.features) + 1)
+    np.testing.assert_allclose(parts.sum(axis=2), scorer.coefficients(rows[:9]), atol=1e-5)
+    np.testing.assert_array_equal(scorer.contributions(rows[4:5])[0], parts[4])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -10,11 +11,16 @@ import numpy as np
 import pytest
 import yaml
 
-from finntelligence.features import feature_names
-from finntelligence.optimiser import Market
+from finntelligence.basis import BasisColumn
+from finntelligence.explain import reference_of
+from finntelligence.features import application_columns, design_matrix, feature_names
+from finntelligence.heads import Head
+from finntelligence.market import Market
+from finntelligence.offers import application
+from finntelligence.optimiser import terms_at
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import BasisColumn, Head, PriceResponse
+from finntelligence.response import PriceResponse
 from serving.handler import Engine, in_process
 from serving.http_door import Door, http_door
 
@@ -48,13 +54,24 @@ def response(portfolio, model, intercept, slope, sign):
 
 
 def market_of(portfolio):
-    """Return a market in which the applicant of the declaration's example gets offers."""
-    return Market(
+    """Return a market in which the applicant of the declaration's example gets offers.
+
+    That applicant, at the benchmark's price, is the risk model's mean approved one too.
+    """
+    market = Market(
         portfolio=portfolio,
         policy=Policy.from_mapping(portfolio),
         risk=response(portfolio, Capability.RISK, -3.0, 0.02, 1),
         acceptance=response(portfolio, Capability.ACCEPTANCE, -1.0, -0.2, -1),
     )
+    example = application(portfolio, **portfolio.example)
+    columns = application_columns(example)
+    principal, term = columns["requested_principal"], columns["requested_term_months"]
+    rate = portfolio.price.benchmark.rate(columns, term, market.policy.economics.cost_of_funds)
+    terms = terms_at(example, market, principal, term, rate)
+    contributions = market.risk.contributions(design_matrix(portfolio, columns))
+    approved = reference_of(market.risk, contributions, terms)
+    return replace(market, risk=replace(market.risk, evidence={"reference": approved}))
 
 
 class Recorder:
@@ -130,6 +147,7 @@ def engine_for(record):
             "versions": VERSIONS,
             "score_risk": in_process(market.risk.coefficients),
             "score_acceptance": in_process(market.acceptance.coefficients),
+            "explain_risk": in_process(market.risk.contributions),
             "record": record,
         }
         return Engine(**{**parts, **changes})

@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from finntelligence.basis import BasisColumn
 from finntelligence.decision import decide
 from finntelligence.errors import ModelUnavailableError
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.offers import application
+from finntelligence.optimiser import optimum
+from finntelligence.policy import Policy
 from serving.handler import handle, in_process, log_decision, start_log
 
 
@@ -24,7 +27,8 @@ async def unavailable(rows):
 def test_the_handler_decides_as_the_core_does(applicant, engine, market):
     row = design_matrix(market.portfolio, application_columns(applicant))
     risk, acceptance = market.risk.coefficients(row), market.acceptance.coefficients(row)
-    expected = decide(applicant, market, risk[0], acceptance[0], engine.versions)
+    found = optimum(applicant, market, risk[0], acceptance[0])
+    expected = decide(applicant, market, (risk[0], acceptance[0]), engine.versions, found)
     answer = asyncio.run(handle(applicant, engine))
     assert answer.decision == expected
     assert answer.decision.offers
@@ -68,6 +72,61 @@ def test_both_models_are_asked_at_the_same_time_about_the_same_row(
     assert len(asked) == 2
     assert asked[0].shape[0] == 1
     np.testing.assert_array_equal(asked[0], asked[1])
+
+
+class Asked:
+    """Answers with the risk model's contributions, and keeps what it was asked."""
+
+    def __init__(self, market):
+        self.risk, self.rows = market.risk, []
+
+    async def __call__(self, rows):
+        self.rows.append(rows)
+        return self.risk.contributions(rows)
+
+
+def test_the_risk_model_explains_only_a_decline_or_what_is_asked_to_be_explained(
+    applicant, declined, engine_for, market
+):
+    explain = Asked(market)
+    engine = engine_for(market, explain_risk=explain)
+    assert asyncio.run(handle(applicant, engine)).decision.explanation is None
+    assert explain.rows == []
+    answer = asyncio.run(handle(applicant, engine, explain=True))
+    assert answer.decision.explanation is not None
+    asyncio.run(handle(declined, engine))
+    rows = [design_matrix(market.portfolio, application_columns(a)) for a in (applicant, declined)]
+    np.testing.assert_array_equal(np.concatenate(explain.rows), np.concatenate(rows))
+
+
+def test_to_be_explained_changes_no_offer(applicant, engine):
+    plain, explained = (
+        asyncio.run(handle(applicant, engine, explain=explain)).decision
+        for explain in (False, True)
+    )
+    assert replace(explained, explanation=None) == plain
+
+
+def test_a_decline_is_told_by_the_risk_models_own_factors(portfolio, example, engine_for, market):
+    strict = replace(market, policy=Policy.from_mapping(portfolio, {"pd_cutoff": 0.0001}))
+    larger = application(portfolio, **(example | {"requested_principal": 15_000.0}))
+    decision = asyncio.run(handle(larger, engine_for(strict))).decision
+    assert [reason.code for reason in decision.reasons] == ["REQUESTED_PRINCIPAL"]
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_no_decline_leaves_without_its_reasons(declined, engine_for, market, record, explain):
+    engine = engine_for(market, explain_risk=unavailable)
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(handle(declined, engine, explain=explain))
+    assert record.answers == []
+
+
+def test_an_offer_that_is_not_to_be_explained_needs_no_explanation(applicant, engine_for, market):
+    engine = engine_for(market, explain_risk=unavailable)
+    assert asyncio.run(handle(applicant, engine)).decision.offers
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(handle(applicant, engine, explain=True))
 
 
 @pytest.mark.parametrize("scorer", ["score_risk", "score_acceptance"])
@@ -182,6 +241,25 @@ def test_the_log_of_a_decline_tells_its_reasons(portfolio, example, engine_for, 
     (line,) = [record.getMessage() for record in caplog.records]
     for reason in answer.decision.reasons:
         assert reason.code in line
+
+
+def test_the_log_of_a_decline_only_counts_what_it_tells_of_the_applicant(
+    portfolio, example, engine_for, market, caplog
+):
+    strict = replace(market, policy=Policy.from_mapping(portfolio, {"pd_cutoff": 0.0001}))
+    debt = BasisColumn(feature="dti", kind="z", low=0, high=100)
+    model = replace(market.risk, basis=(debt,), linear=np.array([[-3.0, 0.05], [0.02, 0.0]]))
+    example["features"]["dti"] = 39
+    indebted = replace(strict, risk=model)
+    engine = engine_for(indebted, record=log_decision)
+    with caplog.at_level(logging.INFO):
+        answer = asyncio.run(handle(application(portfolio, **example), engine))
+    factors = [reason.code for reason in answer.decision.reasons if reason.is_factor]
+    assert "FIELD:dti" in factors
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert f"reasons none and {len(factors)} factors" in line
+    for name in (*factors, *(field.name for field in portfolio.fields), "REQUESTED", "FIELD"):
+        assert name not in line.replace(answer.decision_id, "")
 
 
 @pytest.fixture

@@ -57,6 +57,21 @@ def test_a_decline_is_an_answer_with_reasons_and_no_error(client, example):
     assert content["reasons"]
 
 
+def test_every_reason_has_its_source_in_the_law(client, example):
+    example["features"]["annual_income"] = 0
+    content = client.post("/v1/offers", json=example).json()
+    assert all(reason["source"].startswith("12 CFR 1002.9") for reason in content["reasons"])
+
+
+def test_offers_are_explained_when_asked_and_else_not(client, example):
+    plain, explained = (
+        client.post("/v1/offers", json=example | extra).json() for extra in ({}, {"explain": True})
+    )
+    assert plain["explanation"] is None
+    assert explained["explanation"]["effects"]
+    assert explained["offers"] == plain["offers"]
+
+
 def test_a_wrong_field_is_named_with_what_would_be_right(client, example):
     example["features"]["fico"] = 200
     content = problem(client.post("/v1/offers", json=example), 422)

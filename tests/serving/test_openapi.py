@@ -144,7 +144,8 @@ def test_the_document_allows_exactly_the_bounds_that_the_engine_allows(document,
 def test_the_example_fits_its_own_description(document, any_portfolio):
     schema, example = request_schema(document), example_request(any_portfolio)
     described = schema["features"]["properties"]
-    assert set(example) == set(schema)
+    required = document["components"]["schemas"]["OfferRequest"]["required"]
+    assert set(example) == set(required) < set(schema)
     assert all(fits(value, described[name]) for name, value in example["features"].items())
 
 
@@ -161,6 +162,16 @@ def test_the_example_runs_and_is_answered_as_described(document, client):
         offer = document["components"]["schemas"]["Offer"]["properties"]
         assert content["offers"]
         assert all(set(found) == set(offer) for found in content["offers"])
+
+
+def test_an_explanation_is_answered_as_described(document, client, any_portfolio):
+    described = document["components"]["schemas"]
+    content = client.post("/v1/offers", json=example_request(any_portfolio) | {"explain": True})
+    explanation = content.json()["explanation"]
+    assert set(explanation) == set(described["Explanation"]["properties"])
+    for part, name in (("effects", "Effect"), ("neighbours", "Neighbour")):
+        assert explanation[part]
+        assert all(set(one) == set(described[name]["properties"]) for one in explanation[part])
 
 
 def test_every_described_path_is_served_by_the_described_method(document, client):

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finntelligence import errors
+from finntelligence.adverse_action import Reason
 from finntelligence.counter_offer import CounterOffer
-from finntelligence.decision import Decision, Reason
+from finntelligence.decision import Decision
 from finntelligence.errors import (
     FieldProblem,
     FinntelligenceError,
@@ -17,7 +18,9 @@ from finntelligence.errors import (
     ModelMismatchError,
     ModelUnavailableError,
 )
+from finntelligence.explain import Effect
 from finntelligence.offers import Offer
+from finntelligence.why_this import Explanation, Neighbour
 from serving.wire import (
     PROBLEM_TYPE,
     BadRequestError,
@@ -181,6 +184,36 @@ def test_a_counter_offer_travels_with_every_number_unchanged(portfolio):
     )
     sent = from_core(decision, "0f", portfolio).model_dump_json()
     assert json.loads(sent)["counter_offer"] == asdict(counter)
+
+
+def test_an_explanation_travels_with_every_number_unchanged(portfolio):
+    explanation = Explanation(
+        pd_logit=0.1 + 0.2,
+        approved_logit=-1 / 3,
+        floor=1e-300,
+        effects=(Effect(group="fico", label="Credit bureau score", effect=2 / 3),),
+        price_slope=-0.07,
+        waterfall={"interest": 1234.5678901234567, "npv": -1e-9},
+        neighbours=(
+            Neighbour(quoted_rate=0.1, p_accept=0.2, npv=0.3, expected_profit=0.06, broken="PTI"),
+        ),
+        binding="PTI",
+    )
+    decision = Decision(offers=(OFFER,), reasons=(), versions={}, explanation=explanation)
+    sent = from_core(decision, "0f", portfolio).model_dump_json()
+    assert json.loads(sent)["explanation"] == json.loads(json.dumps(asdict(explanation)))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_request_may_ask_for_an_explanation(example, value):
+    assert parsed(json.dumps(example | {"explain": value}).encode()).explain is value
+    assert parsed(json.dumps(example).encode()).explain is False
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", None, "yes", [], {}])
+def test_to_explain_is_true_or_false_and_nothing_else(portfolio, example, value):
+    problems = refused(json.dumps(example | {"explain": value}).encode(), portfolio)
+    assert problems == {"explain": "must be true or false"}
 
 
 def test_a_decline_travels_with_its_reasons_and_versions(portfolio):

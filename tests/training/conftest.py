@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import yaml
 from threadpoolctl import threadpool_limits
 
 from finntelligence.portfolio import Capability
-from training.price_response import FitParams
+from training.fitting.price_response import FitParams
 from training.simulate import simulate
-from training.stages import Paths
+from training.stages import Paths, read_params
 from training.tables import load_portfolio, write_table
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,11 @@ def kz():
     return load_portfolio("kz2008", ROOT)
 
 
+@pytest.fixture(scope="session")
+def lender():
+    return load_portfolio("lending_club", ROOT)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Threads of linear algebra that wait for each other crawl on a busy machine."""
@@ -114,10 +120,8 @@ def simulated():
 
 @pytest.fixture(scope="session")
 def fit_params():
-    """The project's own, but for the number of events that lets the slope vary."""
-    return FitParams(
-        ridge=1, slope_ridge=300, minimum_events=1_000, drift_limit=0.25, hinge_z=-3, seed=7
-    )
+    """The project's own of acceptance, but for the events from which the slope varies."""
+    return replace(read_params("acceptance", FitParams, ROOT), minimum_events=1_000)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +136,8 @@ def trained(tmp_path_factory):
     shutil.copy(ROOT / "policy.yaml", root)
     shutil.copytree(ROOT / "data", root / "data", ignore=lambda *_: {"interim", "processed", "raw"})
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["evaluate"] |= {"bootstrap": 40, "decisions": 20}
+    params["evaluate"] |= {"bootstrap": 40, "decisions": 20, "screened": 300, "priced": 50}
+    params["evaluate"] |= {"curved": 50, "explained": 200, "permuted": 500, "learned": 1000}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     book = simulate("W1", quotes=8_000, seed=5)
     with pytest.MonkeyPatch.context() as patch:

@@ -11,8 +11,9 @@ import yaml
 from dvc.repo import Repo
 
 from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from tests.lending_club import compact, made_loans
 from training.ingest import LOADERS, add_source, ingest, ingested_portfolios, load, main
-from training.tables import read_table
+from training.tables import load_portfolio, read_table, validated_quotes
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +29,7 @@ def root(tmp_path):
     (root / "data").mkdir()
     for name in ("sources.yaml", "portfolios.yaml"):
         shutil.copy(ROOT / "data" / name, root / "data" / name)
-    lists = "ingested: []\npresent: [simulated]\npriced: [simulated]\n"
+    lists = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_only: []\n"
     (root / "data" / "portfolios.yaml").write_text(lists)
     return root
 
@@ -127,26 +128,54 @@ def test_adding_puts_the_file_under_dvc_and_lists_the_book(dta, project):
     text = (project / "data" / "portfolios.yaml").read_text()
     assert text.startswith("# ")
     both = ["simulated", "kz2008"]
-    assert yaml.safe_load(text) == {"ingested": ["kz2008"], "present": both, "priced": both}
+    assert yaml.safe_load(text) == {
+        "ingested": ["kz2008"],
+        "present": both,
+        "priced": both,
+        "risk_only": [],
+    }
     with Repo(str(project)) as repo:
         assert repo.status() == {}
 
 
-def test_a_book_without_acceptance_is_present_but_not_priced(dta, project):
-    path = project / "portfolios" / "kz2008.yaml"
-    text = path.read_text().replace("capabilities: [risk, acceptance]", "capabilities: [risk]")
-    path.write_text(text)
+@pytest.fixture
+def csv(tmp_path):
+    """A book without offers."""
+    path = tmp_path / "loans.csv"
+    compact(made_loans()).to_csv(path, index=False)
+    return path
+
+
+def test_a_book_without_offers_is_added_to_those_that_price_nothing(csv, dta, project):
+    added = add_source("lending_club", csv, project)
+    assert (added.quotes, added.loans) == (0, 240)
     add_source("kz2008", dta, project)
-    lists = yaml.safe_load((project / "data" / "portfolios.yaml").read_text())
-    assert lists["present"] == ["simulated", "kz2008"]
-    assert lists["priced"] == ["simulated"]
+    assert yaml.safe_load((project / "data" / "portfolios.yaml").read_text()) == {
+        "ingested": ["kz2008", "lending_club"],
+        "present": ["simulated", "kz2008", "lending_club"],
+        "priced": ["simulated", "kz2008"],
+        "risk_only": ["lending_club"],
+    }
+
+
+def test_a_book_without_offers_gets_an_empty_table_of_them(csv, project, caplog):
+    add_source("lending_club", csv, project)
+    with caplog.at_level(logging.INFO):
+        ingest("lending_club", project)
+    folder = project / "data" / "interim" / "lending_club"
+    quotes, loans = (read_table(folder / f"{name}.parquet") for name in ("quotes", "loans"))
+    assert (len(quotes), len(loans)) == (0, 240)
+    share = 100 * loans["defaulted"].mean()
+    assert caplog.messages[-1] == f"lending_club: {share:.1f} % defaulted"
+    validated_quotes(load_portfolio("lending_club", project), quotes)
 
 
 def test_the_shipped_lists_are_those_that_adding_writes():
     """The pipeline reads every list, so none may be missing before a book is added."""
     lists = yaml.safe_load((ROOT / "data" / "portfolios.yaml").read_text())
-    assert list(lists) == ["ingested", "present", "priced"]
+    assert list(lists) == ["ingested", "present", "priced", "risk_only"]
     assert lists["present"] == ["simulated", *lists["ingested"]]
+    assert sorted(lists["present"]) == sorted(lists["priced"] + lists["risk_only"])
 
 
 def test_adding_the_same_file_again_changes_nothing_and_says_so(dta, project, tmp_path):
@@ -280,6 +309,15 @@ def test_no_list_means_no_real_book_and_a_broken_one_is_refused(tmp_path, root):
     (root / "data" / "portfolios.yaml").write_text("ingested: kz2008\n")
     with pytest.raises(InvalidDeclarationError, match="must hold `ingested`, a list"):
         ingested_portfolios(root)
+
+
+@pytest.mark.parametrize("shape", ["compact", "full"])
+def test_a_real_file_without_offers_is_recognised_by_its_origin(
+    lending_club_files, root, shape, caplog
+):
+    path = lending_club_files[shape]
+    assert load("lending_club", path, root).published.startswith(f"{path.name} of https://")
+    assert "is not one of" not in caplog.text
 
 
 def test_the_real_extract_is_recognised_added_and_ingested(kz_file, project, caplog):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,15 +7,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finntelligence.errors import InvalidDataError
 from training import prepare
-from training.prepare import PrepareParams, holdout_rows
 from training.simulate import simulate
 from training.stages import Paths, file_digest, read_json
-from training.tables import read_table, write_table
+from training.tables import holdout_rows, read_table, write_table
 
-
-def params(share=0.2, seed=7):
-    return PrepareParams(holdout_share=share, seed=seed)
+ROOT = Path(__file__).parents[2]
 
 
 def periods(counts):
@@ -24,21 +24,21 @@ def periods(counts):
 
 def test_the_newest_periods_are_held_out_whole_where_they_fit():
     period = periods({1: 50, 2: 30, 3: 12, 4: 8})
-    assert set(period[holdout_rows(period, params(0.2))]) == {3, 4}
-    assert holdout_rows(period, params(0.2)).sum() == 20
-    assert set(period[holdout_rows(period, params(0.19))]) == {4}
+    assert set(period[holdout_rows(period, 0.2, 7)]) == {3, 4}
+    assert holdout_rows(period, 0.2, 7).sum() == 20
+    assert set(period[holdout_rows(period, 0.19, 7)]) == {4}
 
 
 def test_a_random_part_of_a_newest_period_that_is_too_large_is_held_out():
     period = periods({1: 40, 2: 60})
-    held = holdout_rows(period, params(0.2))
+    held = holdout_rows(period, 0.2, 7)
     assert held.sum() == 20
     assert set(period[held]) == {2}
 
 
 def test_a_seed_is_a_holdout():
     period = periods({1: 400, 2: 600})
-    first, again, other = (holdout_rows(period, params(seed=seed)) for seed in (1, 1, 2))
+    first, again, other = (holdout_rows(period, 0.2, seed) for seed in (1, 1, 2))
     pd.testing.assert_series_equal(first, again)
     assert not first.equals(other)
 
@@ -49,16 +49,27 @@ def test_a_seed_is_a_holdout():
     share=st.floats(0.01, 0.99),
 )
 def test_no_training_row_is_newer_than_a_held_out_one(period, share):
-    held = holdout_rows(period, params(share))
+    held = holdout_rows(period, share, 7)
     assert held.index.equals(period.index)
     assert held.sum() <= share * len(period) + 0.5
     if held.any() and not held.all():
         assert period[~held].max() <= period[held].min()
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    period=st.lists(st.integers(0, 30), min_size=1, max_size=200).map(pd.Series),
+    share=st.floats(0.01, 0.99),
+)
+def test_a_random_holdout_is_of_its_size_and_does_not_look_at_the_periods(period, share):
+    held = holdout_rows(period, share, 7, at_random=True)
+    assert held.sum() == round(share * len(period))
+    assert held.tolist() == holdout_rows(period[::-1], share, 7, at_random=True).tolist()
+
+
 def test_the_rows_keep_their_own_labels():
     period = pd.Series([1, 2, 2, 2], index=[10, 20, 30, 40])
-    held = holdout_rows(period, params(0.25))
+    held = holdout_rows(period, 0.25, 7)
     assert held.index.tolist() == [10, 20, 30, 40]
     assert held.sum() == 1
 
@@ -106,19 +117,56 @@ def test_the_record_counts_the_rows_and_names_the_data(split):
             assert record["sha256"][name] == file_digest(paths.interim / f"{name}.parquet")
 
 
-def test_a_book_without_offers_is_split_by_its_loans(tmp_path, monkeypatch, trained):
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """A function: both parts of the loans of a book declared without offers."""
     monkeypatch.chdir(tmp_path)
-    content = yaml.safe_load((trained / "portfolios" / "simulated.yaml").read_text())
+    content = yaml.safe_load((ROOT / "portfolios" / "simulated.yaml").read_text())
     (tmp_path / "portfolios").mkdir()
-    (tmp_path / "portfolios" / "lender.yaml").write_text(
-        yaml.safe_dump(content | {"name": "lender", "capabilities": ["risk"]})
-    )
     (tmp_path / "params.yaml").write_text("prepare: {holdout_share: 0.2, seed: 7}")
     paths = Paths("lender")
-    write_table(simulate("W1", quotes=2_000, seed=2).loans, paths.interim / "loans.parquet")
-    prepare.main("lender")
-    train, holdout = (
-        read_table(paths.processed / part / "loans.parquet") for part in ("train", "holdout")
-    )
+    loans = simulate("W1", quotes=2_000, seed=2).loans
+
+    def both(change=lambda loans: loans, **declared):
+        write_table(change(loans), paths.interim / "loans.parquet")
+        (tmp_path / "portfolios" / "lender.yaml").write_text(
+            yaml.safe_dump(content | {"name": "lender", "capabilities": ["risk"]} | declared)
+        )
+        prepare.main("lender")
+        return [
+            read_table(paths.processed / part / "loans.parquet") for part in ("train", "holdout")
+        ]
+
+    return both
+
+
+def test_a_book_without_offers_is_split_by_its_loans(prepared):
+    train, holdout = prepared()
+    assert not (Paths("lender").processed / "train" / "quotes.parquet").exists()
     assert train["period"].max() < holdout["period"].min()
-    assert not (paths.processed / "train" / "quotes.parquet").exists()
+
+
+def test_a_book_that_says_so_is_judged_on_a_random_part(prepared):
+    train, holdout = prepared(holdout="random")
+    assert len(holdout) == round(0.2 * (len(train) + len(holdout)))
+    assert set(train["period"]) == set(holdout["period"])
+    assert not set(train["quote_id"]) & set(holdout["quote_id"])
+
+
+@pytest.mark.parametrize(("change", "complaint"), [
+    (lambda loans: loans.assign(defaulted=False), "train/loans.* 0 with and .*bring a longer"),
+    (lambda loans: loans.assign(defaulted=loans["period"] < 12), "holdout/loans.* 0 with and"),
+    (lambda loans: loans[loans["period"] < 1].assign(period=0)[:1], "train/loans"),
+    (lambda loans: loans[:0], "train/loans.* 0 with and 0 without"),
+])  # fmt: skip
+def test_a_part_that_can_teach_or_judge_no_model_is_one_clear_error(prepared, change, complaint):
+    with pytest.raises(InvalidDataError, match=complaint):
+        prepared(change)
+
+
+def test_loans_of_one_outcome_are_no_error_where_no_model_is_of_them(prepared):
+    """A book that declares acceptance alone brings loans too, and nothing is fitted on them."""
+    quotes = simulate("W1", quotes=2_000, seed=2).quotes
+    write_table(quotes, Paths("lender").interim / "quotes.parquet")
+    train, _ = prepared(lambda loans: loans.assign(defaulted=False), capabilities=["acceptance"])
+    assert len(train) > 0

@@ -165,9 +165,33 @@ def test_a_pair_is_promoted_on_a_server_that_never_saw_its_runs(project):
         assert run.data.tags["artefact_sha256"] == file_digest(Paths("simulated").model(model))
 
 
-def test_a_book_without_offers_promotes_nothing(project):
+@pytest.fixture
+def without_offers(project):
+    """The same book, declared to teach risk alone."""
     path = project / "portfolios" / "simulated.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"capabilities": ["risk"]}))
+    return project
+
+
+@pytest.mark.usefixtures("without_offers")
+def test_a_book_without_offers_promotes_its_risk_model_alone():
     promotion.main("simulated")
+    (registered,) = client().search_registered_models()
+    assert registered.name == registered_name("simulated", RISK)
+    assert registered.aliases == {"staging": 1, "production": 1}
+    record = read_json(Paths("simulated").build / "promotion.json")
+    assert record["pair"] == file_digest(Paths("simulated").model(RISK))[:8]
+    assert {v["criterion"].partition(":")[0] for v in record["verdicts"]} == {"risk"}
+    gates = [v for k, v in tags_of(RISK, "1").items() if k.startswith("gate.")]
+    assert len(gates) == 2
+    assert all(v.startswith("passed: ") for v in gates)
+
+
+@pytest.mark.usefixtures("without_offers")
+def test_a_risk_model_alone_goes_through_the_same_gate():
+    set_gain(RISK, -0.01)
+    with pytest.raises(PromotionRefusedError, match=r"stays in staging: risk: .*-0\.01000"):
+        promote("simulated", PARAMS)
+    (registered,) = client().search_registered_models()
+    assert registered.aliases == {"staging": 1}
     assert not (Paths("simulated").build / "promotion.json").exists()
-    assert not client().search_registered_models()

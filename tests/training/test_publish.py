@@ -84,7 +84,22 @@ def test_publishing_again_imports_nothing(served):
     before = {str(m.tag): m.info.creation_time for m in bentoml.models.list()}
     assert publish("simulated") == served
     assert {str(m.tag): m.info.creation_time for m in bentoml.models.list()} == before
-    assert len(before) == 2
+    assert len(before) == 3
+
+
+def test_the_evidence_about_the_pair_stands_beside_its_models(served):
+    folder = Path(bentoml.models.get(served["evidence"]).path) / "evaluation"
+    assert (folder / "evaluation.json").read_text() == (PATHS.build / "evaluation.json").read_text()
+    assert (folder / "report.html").is_file()
+    assert {path.name.partition("_")[0] for path in folder.glob("*.png")} == {"risk", "acceptance"}
+
+
+@pytest.mark.parametrize("only_if_needed", [True, False])
+def test_evidence_that_was_lost_is_brought_back(served, only_if_needed):
+    bentoml.models.delete(served["evidence"])
+    assert not stored_pair_is_whole(PATHS)
+    main("simulated", only_if_needed=only_if_needed)
+    assert stored_pair_is_whole(PATHS)
 
 
 def test_a_published_pair_is_whole(served):
@@ -194,8 +209,17 @@ def test_a_pair_in_staging_can_be_published_under_its_alias(promoted):
     assert publish("simulated", alias="staging")["alias"] == "staging"
 
 
-def test_a_book_without_offers_publishes_nothing(project):
+@pytest.mark.parametrize(
+    "publishing", [publish, lambda name: main(name, False), lambda name: main(name, True)]
+)
+def test_a_book_without_offers_is_refused_and_told_why(project, publishing):
     path = project / "portfolios" / "simulated.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"capabilities": ["risk"]}))
-    main("simulated", only_if_needed=False)
+    with pytest.raises(ModelMismatchError) as refused:
+        publishing("simulated")
+    assert str(refused.value) == (
+        "portfolio 'simulated' cannot price offers: its history teaches risk alone, and a price "
+        "needs both models"
+    )
     assert not PATHS.served.exists()
+    assert not client().search_registered_models()

@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,9 +10,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from finntelligence.errors import InvalidDeclarationError
 from training.simulate import Simulation, cost_of_funds_path, main, simulate
-from training.worlds import HOMES, PURPOSES, WORLDS
+from training.simulator.worlds import HOMES, PURPOSES, WORLDS
 
+ROOT = Path(__file__).parents[2]
 VECTORS = json.loads(
     (Path(__file__).parents[1] / "vectors" / "world_vectors.json").read_text(encoding="utf-8")
 )
@@ -176,11 +180,29 @@ def test_staff_price_keen_demand_up_and_chance_does_not():
 
 @pytest.mark.parametrize(
     ("change", "complaint"),
-    [({"world": "W9"}, "'W9' is none of W1, W2, W3, W4"), ({"quotes": 0}, "at least one quote")],
+    [
+        ({"world": "W9"}, "simulate.world: must be one of W1, W2, W3, W4, is 'W9'"),
+        ({"quotes": 0}, "simulate.quotes: must be 1 or more, is 0"),
+    ],
 )
 def test_parameters_no_log_can_have_are_refused(change, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(InvalidDeclarationError, match=complaint):
         Simulation(**{"world": "W1", "quotes": 10, "seed": 1, **change})
+
+
+def test_a_wrong_parameter_ends_the_stage_in_one_line(tmp_path):
+    section = {"world": "W9", "quotes": 10, "seed": 1}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"simulate": section}))
+    done = subprocess.run(
+        [sys.executable, "-m", "training.simulate"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == ("params.yaml: simulate.world: must be one of W1, W2, W3, W4, is 'W9'\n")
 
 
 def test_the_stage_writes_three_whole_tables(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ import yaml
 from finntelligence.errors import InvalidDeclarationError
 from training import stages
 from training.evaluate import EvaluateParams
+from training.fitting.price_response import FitParams
 from training.prepare import PrepareParams
-from training.price_response import FitParams
 from training.promote import PromoteParams
 from training.stages import Paths, file_digest, load_policy, read_json, read_params, write_json
 

@@ -5,7 +5,7 @@ from training.promote import PromoteParams, promote
 from training.publish import publish
 from training.status import portfolio_rows
 
-SIMULATED, KZ = "simulated", "kz2008"
+SIMULATED, KZ, LENDER = "simulated", "kz2008", "lending_club"
 
 
 @pytest.fixture
@@ -15,11 +15,15 @@ def rows(project):
 
 
 def test_every_declared_book_has_its_row(rows):
-    assert set(rows()) == {SIMULATED, KZ}
+    assert set(rows()) == {SIMULATED, KZ, LENDER}
 
 
 def test_a_book_without_data_has_nothing(rows):
     assert rows()[KZ] == ("not added", "none", "none", "none", "none")
+
+
+def test_a_book_without_offers_is_never_published(rows):
+    assert rows()[LENDER] == ("not added", "risk only", "none", "none", "none")
 
 
 def test_a_trained_book_is_here_and_not_yet_published(rows):

@@ -7,7 +7,7 @@ import pytest
 
 from finntelligence.errors import InvalidDataError, InvalidDeclarationError
 from finntelligence.fields import Role
-from training import kz2008
+from training.books import kz2008
 from training.tables import (
     load_portfolio,
     loans_schema,
@@ -266,7 +266,9 @@ def test_a_table_that_is_not_there_or_broken_is_named(tmp_path):
 
 
 def test_an_undeclared_portfolio_is_refused_with_the_declared_ones():
-    with pytest.raises(InvalidDeclarationError, match=r"'none' is not declared; .*kz2008, simul"):
+    with pytest.raises(
+        InvalidDeclarationError, match=r"'none' is not declared; .*kz2008, lending_club, simul"
+    ):
         load_portfolio("none", ROOT)
     with pytest.raises(InvalidDeclarationError, match="is not declared"):
         load_portfolio("../portfolios/kz2008", ROOT)

@@ -6,7 +6,7 @@ from finntelligence.errors import InvalidDataError
 from finntelligence.features import application_columns, design_matrix, feature_names
 from finntelligence.offers import application
 from finntelligence.portfolio import Capability
-from training.artefact import load_artefact
+from training.fitting.artefact import load_artefact
 from training.stages import Paths, file_digest, read_json
 from training.tables import load_portfolio
 from training.tracking import client
@@ -23,11 +23,41 @@ def test_training_leaves_a_model_its_metrics_and_its_run(project, model):
     assert metrics["events"] == evidence["events"] > 0
     assert metrics["price_slope"] == evidence["estimates"]["gap"]
     assert metrics["price_slope_se"] == evidence["standard_errors"]["gap"]
+    assert metrics["rounds"] == artefact.booster.num_boosted_rounds()
+    assert metrics["early_stopping_gain"] == evidence["holdout"]["gain"]
+    assert metrics["early_stopping_base_log_loss"] == evidence["holdout"]["base_log_loss"]
     record = read_json(paths.build / f"run-{model}.json")
     assert record["sha256"] == file_digest(paths.model(model))
     logged = read_json(paths.model(model).with_name("logged.json"))
     assert logged["metrics"] == metrics
     assert np.shape(logged["sample"]) == (1, len(feature_names(portfolio)))
+
+
+def test_the_slope_guards_finding_is_among_the_metrics(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["acceptance"] |= {"minimum_events": 500, "rounds": 10}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    train(Capability.ACCEPTANCE, "simulated")
+    path = Paths("simulated").model(Capability.ACCEPTANCE)
+    evidence = load_artefact(path, Capability.ACCEPTANCE, load_portfolio("simulated"))
+    guard = evidence.response.evidence["slope_guard"]
+    metrics = read_json(path.with_name("metrics.json"))
+    assert metrics["slope_anchor"] == guard["anchor"]
+    assert metrics["slope_with_trees"] == guard["tried"][-1]["mean"]
+    assert metrics["slope_shrink"] == (guard["shrink"] or 0)
+
+
+def test_an_interrupted_training_leaves_the_old_model(project, monkeypatch):
+    path = Paths("simulated").model(Capability.RISK)
+    before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.fitting.slope_guard.grown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(Capability.RISK, "simulated")
+    assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
 
 
 @pytest.mark.parametrize("model", Capability)

@@ -1,0 +1,172 @@
+"""What the search of best ticks is given, and what it gives: grid, cells and their optima."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from finntelligence import cashflow
+from finntelligence.policy import Policy
+from finntelligence.portfolio import Portfolio
+from finntelligence.value import PD_CEILING, PD_FLOOR, Economics, hazard_table
+
+__all__ = ["TABLE_NODES", "Cells", "Grid", "Optima"]
+
+Array = NDArray[np.float64]
+
+TABLE_NODES = 1025
+"""Nodes of the hazard tables: their cubic Hermite is within 1e-9 of Newton's solution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """What is the same for every applicant under one policy.
+
+    `ticks` (T,) are the quotable rates, `terms` (K,) the terms; the others are (K, T): payment per
+    unit lent, (1 + u) ** -term, the yearly nominal rate and the monthly rate u. `hazards`
+    (K, nodes, 2) holds hazard and its slope over logit(pd), from `logit_low` in steps of
+    `logit_step`. `costs` (11,) is what the compiled search wants of economics and return hurdle.
+
+    >>> grid = Grid.of(book, market.policy)
+    >>> grid.factor.shape, grid.terms.tolist(), grid.ticks[:2].tolist()
+    ((4, 3001), [24.0, 36.0, 48.0, 60.0], [0.0599, 0.06])
+    """
+
+    ticks: Array
+    terms: Array
+    factor: Array
+    decay: Array
+    nominal: Array
+    monthly: Array
+    hazards: Array
+    logit_low: float
+    logit_step: float
+    economics: Economics
+    minimum_raroc: float | None
+    costs: Array
+
+    @classmethod
+    def of(cls, portfolio: Portfolio, policy: Policy) -> "Grid":
+        """Tabulate a policy."""
+        ticks, terms = policy.ticks(), np.array(policy.terms, dtype=float)
+        nominal = cashflow.nominal_rate(ticks[None], terms[:, None], portfolio.price.convention)
+        nominal = np.ascontiguousarray(np.broadcast_to(nominal, (len(terms), len(ticks))))
+        monthly = nominal / cashflow.MONTHS
+        horizon = portfolio.default.horizon_months
+        logit = np.linspace(_logit(PD_FLOOR), _logit(PD_CEILING), TABLE_NODES)
+        smm = policy.economics.monthly_prepayment
+        tables = [hazard_table(logit, horizon or term, smm) for term in terms]
+        return cls(
+            ticks=ticks,
+            terms=terms,
+            factor=cashflow.monthly_payment(1.0, nominal, terms[:, None]),
+            decay=np.exp(-terms[:, None] * np.log1p(monthly)),
+            nominal=nominal,
+            monthly=monthly,
+            hazards=np.ascontiguousarray(np.stack(tables)),
+            logit_low=float(logit[0]),
+            logit_step=float(logit[1] - logit[0]),
+            economics=policy.economics,
+            minimum_raroc=policy.minimum_raroc,
+            costs=_costs(policy),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """Cells to search; every entry broadcasts to `shape`.
+
+    `low` and `high` are the first and last permitted tick (none if high < low), `row` the position
+    of the term in the grid. The logits along the price are, with gap in price units,
+
+        accept: accept_constant + accept_gap * gap + accept_hinge * max(gap, 0)
+        risk:   risk_constant + risk_gap * gap + risk_pti * 10 * min(pti_scale * factor, 0.5)
+
+    Ticks whose risk logit is above `risk_limit`, or whose payment per unit lent is above
+    `factor_cap`, are not permitted. `principal` is in currency units, `benchmark` a quoted rate and
+    `pti_scale` the principal over monthly income.
+
+    >>> cells = Cells(shape=(2, 3), low=0, high=3000, row=[[0], [1]], principal=[6e3, 9e3, 12e3],
+    ...     benchmark=0.13, accept_constant=0, accept_gap=-0.2, accept_hinge=0, risk_constant=-2.2,
+    ...     risk_gap=0.02, risk_pti=0, pti_scale=0, risk_limit=np.inf, factor_cap=np.inf)
+    >>> cells.table()[:, 2:4].tolist()  # terms before principals
+    [[0.0, 6000.0], [0.0, 9000.0], [0.0, 12000.0], [1.0, 6000.0], [1.0, 9000.0], [1.0, 12000.0]]
+    """
+
+    shape: tuple[int, ...]
+    low: ArrayLike
+    high: ArrayLike
+    row: ArrayLike
+    principal: ArrayLike
+    benchmark: ArrayLike
+    accept_constant: ArrayLike
+    accept_gap: ArrayLike
+    accept_hinge: ArrayLike
+    risk_constant: ArrayLike
+    risk_gap: ArrayLike
+    risk_pti: ArrayLike
+    pti_scale: ArrayLike
+    risk_limit: ArrayLike
+    factor_cap: ArrayLike
+
+    def table(self) -> Array:
+        """Return all entries side by side, a row for each cell: shape (cells, 14)."""
+        table = np.empty((*self.shape, len(_ENTRIES)))
+        for place, name in enumerate(_ENTRIES):
+            table[..., place] = getattr(self, name)
+        return table.reshape(-1, len(_ENTRIES))
+
+
+_ENTRIES = tuple(f.name for f in fields(Cells) if f.name != "shape")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optima:
+    """The best tick of every cell, -1 where none is profitable; arrays of shape (cells,).
+
+    `last` is the last tick within both limits, below the cell's first where there is none.
+    `npv` is after the shadow price; `profit` is p_accept * npv, and `below` and `above` are that of
+    the neighbouring ticks, whether a rule permits them or not.
+
+    >>> from finntelligence.search import best_ticks
+    >>> optima = best_ticks(cells, market.grid)
+    >>> market.grid.ticks[optima.tick].tolist(), optima.profit.round(2).tolist()
+    ([0.1508], [458.12])
+    >>> bool(optima.below[0] < optima.profit[0] > optima.above[0])
+    True
+    """
+
+    tick: NDArray[np.int64]
+    last: NDArray[np.int64]
+    p_accept: Array
+    risk_logit: Array
+    npv: Array
+    profit: Array
+    below: Array
+    above: Array
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p / (1 - p)))
+
+
+def _costs(policy: Policy) -> Array:
+    """Return the economics as `_search.c` orders them; monthly rates, discounted costs."""
+    e = policy.economics
+    d = 1 / (1 + e.cost_of_funds / cashflow.MONTHS)
+    capital_cost = e.capital_ratio * (e.hurdle_rate - e.cost_of_funds) / cashflow.MONTHS
+    return np.array(
+        [
+            d,
+            e.monthly_prepayment,
+            e.origination_fee,
+            e.acquisition_cost,
+            d * e.servicing_cost,
+            (e.cost_of_funds + e.servicing_rate) / cashflow.MONTHS + capital_cost,
+            1 - d**e.recovery_lag_months * (1 - e.lgd),
+            e.cost_of_funds,
+            -np.inf if policy.minimum_raroc is None else policy.minimum_raroc,
+            e.capital_ratio,
+            capital_cost,
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Loaders of real books: one module reads one publisher's files into the canonical tables."""

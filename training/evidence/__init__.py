@@ -1,0 +1,1 @@
+"""What a model validator asks for: scores, curves, explanations, screens, and their report."""

@@ -1,0 +1,1 @@
+"""The price-response form fitted to data: base logit, trees, guard, calibration; and its rivals."""
