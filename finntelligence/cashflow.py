@@ -58,6 +58,8 @@ class Convention(StrEnum):
 
 def _payment_factor(u: Array, n: Array) -> Array:
     """Payment per unit lent at rate `u` a month: u / (1 - (1 + u) ** -n), and 1/n at u = 0."""
+    if u.ndim == 0:  # one rate for all terms, as under a cap
+        return 1.0 / n if u == 0 else u / -np.expm1(-n * np.log1p(u))
     zero = u == 0
     safe = np.where(zero, 1.0, u)
     return np.where(zero, 1.0 / n, safe / -np.expm1(-n * np.log1p(safe)))

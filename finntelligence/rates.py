@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,8 @@ class RateRule:
             return np.array([position[str(c)] for c in np.ravel(column)]).reshape(np.shape(column))
         number = np.asarray(column, dtype=float)
         if self.cuts:
-            return np.asarray(self.values)[np.searchsorted(self.cuts, number, side="right")]
+            place = np.searchsorted(_array(self.cuts), number, side="right")
+            return _array(self.values)[place]
         z = (number - self.centre) / self.scale
         result = np.zeros_like(z)
         for coefficient in reversed(self.values):  # Horner's scheme
@@ -143,6 +145,11 @@ class Price:
         prior.close()
         section.close()
         return price
+
+
+@cache  # a book has two rules
+def _array(values: tuple[float, ...]) -> Array:
+    return np.array(values)
 
 
 def _table(section: Section, fields: Mapping[str, Field]) -> dict[str, Any]:

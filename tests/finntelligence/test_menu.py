@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from finntelligence import menu
 from finntelligence.menu import (
     MOST_CANDIDATES,
     Menu,
@@ -284,3 +285,12 @@ def test_a_menu_without_room_is_refused():
 def test_a_menu_cannot_be_built_with_probabilities_of_other_offers():
     with pytest.raises(ValueError, match="each chosen offer"):
         Menu(chosen=(0, 1), p_choice=(0.5,), p_any=0.5, profit=1.0)
+
+
+@given(st.lists(usual_p, min_size=1, max_size=12), usual_dissimilarity)
+def test_one_menu_has_the_probabilities_it_has_among_many(offers, mu):
+    p = np.array(offers)
+    among, any_of_them = menu._choice(p, np.ones((p.size, 1), dtype=bool), mu)
+    alone, any_alone = choice_probabilities(p, mu)
+    np.testing.assert_allclose(alone, among[:, 0], rtol=1e-12)
+    assert any_alone == pytest.approx(float(any_of_them[0]), rel=1e-12)
