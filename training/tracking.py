@@ -3,6 +3,7 @@
 SQLite beside the project by default; any server through MLFLOW_TRACKING_URI.
 """
 
+import json
 import logging
 import os
 import platform
@@ -78,11 +79,14 @@ def log_training_run(
     client()
     mlflow.set_experiment(f"finnt-{paths.portfolio}")
     artefact = paths.model(model)
+    # as the record has them, so that the run says the same
+    settings: dict[str, Any] = json.loads(json.dumps(params))
+    metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
     booster = xgb.Booster(model_file=artefact)
     with mlflow.start_run(run_name=str(model)) as run:
         mlflow.set_tags(_provenance(paths, model))
-        mlflow.log_params(dict(params))
-        mlflow.log_metrics({k: v for k, v in metrics.items() if np.isfinite(v)})
+        mlflow.log_params(settings)
+        mlflow.log_metrics(metrics)
         mlflow.log_text(_environment(), "environment.txt")
         rows = pd.DataFrame(sample, columns=list(booster.feature_names or ()), dtype=np.float32)
         raw = booster.predict(xgb.DMatrix(rows)).reshape(len(rows), -1)
@@ -100,7 +104,7 @@ def log_training_run(
         "model_uri": logged.model_uri,
         "sha256": file_digest(artefact),
     }
-    content = {"params": dict(params), "metrics": dict(metrics), "sample": sample.tolist()}
+    content = {"params": settings, "metrics": metrics, "sample": sample.tolist()}
     write_json(_run_record(paths, model), record)
     write_json(artefact.with_name("logged.json"), content)
     return run_id

@@ -111,7 +111,7 @@ def test_the_real_book_tells_people_it_never_saw_apart(trained, lending_club_fil
     finnt(lender, "data", "add", "lending_club", str(lending_club_files["compact"]))
     finnt(lender, "pipeline", "--portfolio", "lending_club")
     risk = content(lender, "evaluation.json")["risk"]
-    found, plain = risk["holdout"], risk["rivals"]["plain"]["holdout"]
+    found, plain = risk["holdout"], risk["rivals"]["plain_classifier"]["holdout"]
     assert found["rows"] > 17_000
     assert found["auc"]["low"] > 0.69
     assert found["auc"]["value"] > plain["auc"]["value"] - 0.004

@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from finntelligence.features import design_matrix
 from finntelligence.market import Market, solve
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability
+from training.fitting.hyperparameters import FitParams
 from training.fitting.price_response import columns_of, quoted_terms
 from training.fitting.rivals import LogitRival, PlainClassifier
 from training.simulate import simulate
@@ -44,7 +47,7 @@ def fitted(kind, portfolio, book):
 
 @pytest.fixture(scope="module")
 def logits(simulated, book):
-    return fitted(LogitRival, simulated, book)
+    return fitted(partial(LogitRival, params=FitParams()), simulated, book)
 
 
 @pytest.fixture(scope="module")
