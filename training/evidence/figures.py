@@ -37,6 +37,7 @@ _STYLE = {
     "grid.color": "#e5e5e5",
     "legend.frameon": False,
 }
+_TOLD = ("rows", "events", "randomised", "model_interval")
 _MARKS = {"model": ("D", BLUE), "truth": ("*", GREEN)}
 _RIVAL_MARKS = (("s", GREY), ("^", GREY))
 _MOST_BARS = 15
@@ -95,7 +96,7 @@ def draw_elasticities(found: Mapping[str, Row], title: str, path: Path) -> None:
     """Draw each class's experiment with its interval, and what the models believe of it."""
     known = {name: row for name, row in found.items() if "absent" not in row}
     names = list(known)[::-1]
-    others = [k for k in known[names[0]] if k not in ("rows", "events", "randomised", *_MARKS)]
+    others = [k for k in known[names[0]] if k not in (*_TOLD, *_MARKS)]
     marks = _MARKS | dict(zip(others, _RIVAL_MARKS, strict=False))
     with _figure(path, size=(6, 1.4 + 0.6 * len(names))) as axes:
         ax = axes[0, 0]

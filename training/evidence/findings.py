@@ -36,6 +36,7 @@ __all__ = ["Evidence", "EvidenceParams", "evidence"]
 Array = NDArray[np.float64]
 
 _MOST_DEPENDENCES = 4
+_Z = 1.959964
 _HISTORY = "all history, includes rows the models learned from"
 
 
@@ -193,7 +194,19 @@ def _experiment(
     unseen = drawn.index < len(subject.holdout)
     found = semi_elasticities(drawn[unseen], {name: p[unseen] for name, p in believed.items()})
     history = semi_elasticities(drawn, believed)["all"]
-    return {"all": found.pop("all"), _HISTORY: history, **found}
+    fit = subject.artefact.response.evidence
+    error = abs(fit["standard_errors"]["gap"] / fit["estimates"]["gap"])
+    rows = {"all": found.pop("all"), _HISTORY: history, **found}
+    return {name: _with_interval(row, error) for name, row in rows.items()}
+
+
+def _with_interval(row: dict[str, Any], error: float) -> dict[str, Any]:
+    """Add the model's own 95 % interval, from its slope's relative standard error."""
+    if "absent" in row:
+        return row
+    value, reach = row["model"], _Z * error * abs(row["model"])
+    own = {"value": value, "low": value - reach, "high": value + reach}
+    return row | {"model_interval": own}
 
 
 def _truth(subject: Subject, world: str, rows: pd.DataFrame) -> Array:

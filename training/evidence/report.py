@@ -205,16 +205,18 @@ def _elasticities(price: Mapping[str, Any]) -> list[Table]:
     known = [row for row in found.values() if "absent" not in row]
     if not known:
         return []
-    believers = [k for k in known[0] if k not in ("rows", "events", "randomised")]
+    told = ("rows", "events", "randomised", "model", "model_interval")
+    believers = [k for k in known[0] if k not in told]
     rows = []
     for name, row in found.items():
         if "absent" in row:
-            rows.append([name, row["absent"], *("" for _ in ("", "", *believers))])
+            rows.append([name, row["absent"], *("" for _ in ("", "", "", *believers))])
             continue
         counts = f"{row['rows']:,}", f"{row['events']:,}"
         beliefs = (f"{row[k]:.4f}" for k in believers)
-        rows.append([name, *counts, interval(row["randomised"]), *beliefs])
-    header = ["semi-elasticity, held-out rows", "rows", "events", "experiment"]
+        pair = interval(row["randomised"]), interval(row["model_interval"])
+        rows.append([name, *counts, *pair, *beliefs])
+    header = ["semi-elasticity, held-out rows", "rows", "events", "experiment", "model"]
     return [Table([*header, *(k.replace("_", " ") for k in believers)], rows)]
 
 

@@ -99,6 +99,18 @@ def test_the_simulators_truth_stands_beside_the_experiment(subject, found):
     assert abs(overall["truth"] - overall["randomised"]["value"]) < wide
 
 
+def test_the_models_own_interval_is_as_wide_as_its_slopes(subject, found):
+    fit = subject.artefact.response.evidence
+    for row in found["price"]["semi_elasticity"].values():
+        if "absent" in row:
+            continue
+        own = row["model_interval"]
+        assert own["low"] < own["value"] == row["model"] < own["high"]
+        spread = (own["high"] - own["low"]) / abs(own["value"])
+        relative = fit["standard_errors"]["gap"] / abs(fit["estimates"]["gap"])
+        assert spread == pytest.approx(2 * 1.96 * relative, rel=1e-3)
+
+
 def test_the_experiment_is_of_rows_that_no_model_saw(acceptance, prices, fit_params):
     stopped = replace(acceptance, train=acceptance.train.assign(is_randomised=False))
     alone = evidence(stopped, prices, fit_params, PARAMS, None).found

@@ -115,9 +115,10 @@ def test_what_only_all_of_history_can_tell_is_not_said_of_held_out_rows(real, fo
     every = "all history, includes rows the models learned from"
     changed["risk"]["price"]["semi_elasticity"] = {
         "all": {"absent": "only 3 events"},
-        every: row | {"model": -0.1234},
+        every: row
+        | {"model": -0.1234, "model_interval": {"value": -0.1234, "low": -0.2, "high": -0.05}},
     }
     made = report(real, changed, plots, SOURCES)
     assert "No experiment on held-out rows can confirm the price&#39;s effect: only 3 ev" in made
     assert f"<td>{every}</td><td>900</td><td>90</td><td>-0.1000 [-0.2000, 0.0000]</td>" in made
-    assert "-0.1234" in made
+    assert "<td>-0.1234 [-0.2000, -0.0500]</td>" in made
