@@ -16,7 +16,7 @@ from finntelligence.errors import ModelMismatchError
 from finntelligence.grid import Cells, Grid, Optima
 from finntelligence.heads import ALONG_PRICE
 from finntelligence.offers import OfferTerms
-from finntelligence.policy import TICK_SLACK, Policy
+from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
 from finntelligence.response import PriceResponse, unsupported
 from finntelligence.rules import RULES
@@ -180,7 +180,7 @@ def solve(
     )
     accept = market.acceptance.along_price(acceptance[:, None, None], offered)
     default = market.risk.along_price(risk[:, None, None], offered)
-    low, high = _price_range(policy, listed, len(grid.ticks))
+    low, high = policy.price_range(listed, len(grid.ticks))
     row = np.arange(shape[1])[:, None]
     cells = Cells(
         shape=shape,
@@ -234,14 +234,6 @@ def _offered(columns: Columns, market: Market) -> tuple[OfferTerms, Array]:
         apr_cap=None if caps is None else caps[:, None, None],
     )
     return offered, listed[..., None]
-
-
-def _price_range(policy: Policy, listed: Array, ticks: int) -> tuple[Array, Array]:
-    """Return the first and last quotable tick within the trust region around the list price."""
-    from_list = (listed - policy.minimum_rate) / policy.tick
-    below, above = policy.trust_below / policy.tick, policy.trust_above / policy.tick
-    low = np.maximum(np.ceil(from_list - below - TICK_SLACK), 0)
-    return low, np.minimum(np.floor(from_list + above + TICK_SLACK), ticks - 1)
 
 
 def _factor_caps(

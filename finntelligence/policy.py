@@ -158,6 +158,16 @@ class Policy:
         count = int(np.floor((self.maximum_rate - self.minimum_rate) / self.tick + 1e-9)) + 1
         return np.round(self.minimum_rate + np.arange(count) * self.tick, TICK_DIGITS)
 
+    def price_range(self, listed: Array, ticks: int) -> tuple[Array, Array]:
+        """Return the first and last of `ticks` quotable rates in the trust region around `listed`.
+
+        Whole numbers of the shape of `listed`; the first is above the last where there is none.
+        """
+        from_list = (listed - self.minimum_rate) / self.tick
+        below, above = self.trust_below / self.tick, self.trust_above / self.tick
+        low = np.maximum(np.ceil(from_list - below - TICK_SLACK), 0)
+        return low, np.minimum(np.floor(from_list + above + TICK_SLACK), ticks - 1)
+
     def principals(self, requested: ArrayLike) -> Array:
         """Return the amounts that may be offered on requests, shape (..., ratios), rising.
 

@@ -26,7 +26,6 @@ Probability = Callable[[Columns, OfferTerms], Array]
 
 _BLOCK = 16  # ticks between the points that are valued first
 _APPLICANTS = 64  # searched at a time: keeps the rows of a classifier's input in memory
-_TICK_SLACK = 1e-6  # of a tick: a bound that is itself a tick is permitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +65,7 @@ class Shelf:
         wide = {name: column[:, None] for name, column in columns.items()}
         funds = policy.economics.cost_of_funds
         listed = portfolio.price.list_rate.rate(wide, term_months, funds)
-        from_list = (listed - policy.minimum_rate) / policy.tick
-        below, above = policy.trust_below / policy.tick, policy.trust_above / policy.tick
-        low = np.maximum(np.ceil(from_list - below - _TICK_SLACK), 0)
-        high = np.minimum(np.floor(from_list + above + _TICK_SLACK), len(rates) - 1)
+        low, high = policy.price_range(listed, len(rates))
         absent = np.isnan(principal)
         return cls(
             portfolio=portfolio,
