@@ -86,7 +86,7 @@ def _judged(subject: Subject, paths: Paths, params: EvaluateParams) -> Evidence:
     settings = read_params(str(model), FitParams, paths.root)
     world = None
     if portfolio.name == _SIMULATED:
-        world = Simulation.read(paths.root / "params.yaml").world
+        world = read_params("simulate", Simulation, paths.root).world
     judged = evidence(subject, prices, settings, params, world)
     holdout = judged.found["holdout"]
     log.info(

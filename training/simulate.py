@@ -6,7 +6,6 @@ Run as `python -m training.simulate`; reads section `simulate` of params.yaml.
 import logging
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,11 +69,6 @@ class Simulation:
             raise InvalidDeclarationError(
                 f"params.yaml: simulate.quotes: must be 1 or more, is {self.quotes}"
             )
-
-    @classmethod
-    def read(cls, path: Path) -> "Simulation":
-        """Read the section from a parameter file."""
-        return read_params("simulate", cls, path.parent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
