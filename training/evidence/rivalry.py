@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.offers import OfferTerms
+from finntelligence.portfolio import Capability
 from training.evidence.price_curves import Columns
 from training.evidence.scores import Resampling, gain, scores
 from training.evidence.subject import Subject
@@ -26,14 +27,20 @@ class Rival(Protocol):
 
 
 def rivals(subject: Subject, settings: FitParams, seed: int) -> dict[str, Rival]:
-    """Return the rivals, fitted on the rows and with the settings of the model itself."""
-    outcome = subject.train["outcome"]
-    return {
-        "plain_classifier": PlainClassifier(subject.portfolio, subject.model, seed).fit(
-            subject.train, outcome
-        ),
-        "logit": LogitRival(subject.portfolio, subject.model, settings).fit(subject.train, outcome),
+    """Return the rivals, fitted on the rows and with the settings of the model itself.
+
+    Of risk there is a second classifier, which knows what the model's heads know: the first may
+    read from the rate what its setter knew of the applicant, which no quote of ours can repeat.
+    """
+    portfolio, model, rows = subject.portfolio, subject.model, subject.train
+    found: dict[str, Rival] = {
+        "plain_classifier": PlainClassifier(portfolio, model, seed).fit(rows, rows["outcome"]),
+        "logit": LogitRival(portfolio, model, settings).fit(rows, rows["outcome"]),
     }
+    if model is Capability.RISK:
+        blind = PlainClassifier(portfolio, model, seed, sees_rate=False)
+        found["plain_classifier_without_rate"] = blind.fit(rows, rows["outcome"])
+    return found
 
 
 def compared(subject: Subject, rival: Rival, params: Resampling) -> dict[str, Any]:

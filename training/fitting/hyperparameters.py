@@ -17,7 +17,7 @@ class FitParams:
 
     Booster: up to `rounds` rounds of trees, ended when `patience` rounds bring no gain on the
     newest `holdout` share of the rows, and kept if they gain more than `gain_errors` standard
-    errors there. `depth` None is 3 for acceptance and 2 for risk.
+    errors there. `depth` None is 3 for acceptance and 4 for risk.
     `min_child_weight` is halved below 30,000 rows and quartered below 5,000. `shrink` holds the
     factors by which the slope's trees are shrunk, in the order in which the slope guard tries them;
     `guard` says what it holds against the anchor's slope (`training.fitting.slope_guard`).

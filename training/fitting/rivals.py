@@ -51,11 +51,16 @@ class PlainClassifier:
     """A monotone XGBoost classifier on features and offer terms, without a control term.
 
     Acceptance falls in the price and default rises in it, whatever the data say. A random fifth of
-    the rows chooses the number of rounds; then all rows are fitted with that many.
+    the rows chooses the number of rounds; then all rows are fitted with that many. Without
+    `sees_rate` only the payment tells it of the price: then it knows what the risk model's heads
+    know, which do not learn from a rate that was set by risk.
     """
 
-    def __init__(self, portfolio: Portfolio, model: Capability, seed: int = 7) -> None:
+    def __init__(
+        self, portfolio: Portfolio, model: Capability, seed: int = 7, *, sees_rate: bool = True
+    ) -> None:
         self.portfolio, self.model, self.seed = portfolio, model, seed
+        self.sees_rate = sees_rate
         self.booster: xgb.Booster | None = None
 
     def fit(self, frame: pd.DataFrame, outcome: ArrayLike) -> "PlainClassifier":
@@ -95,9 +100,9 @@ class PlainClassifier:
             terms.term_months,
             terms.principal,
             terms.principal / terms.requested_principal,
-            terms.quoted_rate,
-            terms.quoted_rate - terms.benchmark,
         ]
+        if self.sees_rate:
+            offered += [terms.quoted_rate, terms.quoted_rate - terms.benchmark]
         if self.model is Capability.RISK:
             offered.append(terms.payment / np.maximum(terms.monthly_income, 1e-9))
         matrix = design_matrix(self.portfolio, columns)
@@ -108,7 +113,10 @@ class PlainClassifier:
 
     def _directions(self) -> tuple[int, ...]:
         """Return the constraints of the offer columns: what moves with the price has a sign."""
-        return (0, 0, 0, 1, 1, 1) if self.model is Capability.RISK else (0, 0, 0, -1, -1)
+        rate = (1, 1) if self.sees_rate else ()
+        if self.model is Capability.RISK:
+            return (0, 0, 0, *rate, 1)
+        return (0, 0, 0, *(-sign for sign in rate))
 
 
 class LogitRival:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-_DEPTH = {Capability.ACCEPTANCE: 3, Capability.RISK: 2}
+_DEPTH = {Capability.ACCEPTANCE: 3, Capability.RISK: 4}
 _COMPARED = ("mean", "implied")
 _GAP = 1  # the price slope's position among the heads
 

@@ -60,13 +60,14 @@ def test_the_same_model_has_the_same_evidence(subject, prices, fit_params, found
     assert json.dumps(again) == json.dumps(found)
 
 
-def test_a_validators_questions_all_have_an_answer(found):
+def test_a_validators_questions_all_have_an_answer(subject, found):
     parts = {"holdout", "latest", "randomised", "calibration", "stability", "price", "importance"}
     assert set(found) == parts | {"learning_curve", "rivals", "fit"}
     scored = {"auc", "log_loss", "brier", "ece", "calibration_slope", "calibration_intercept"}
     for part in ("holdout", "latest", "randomised"):
         assert scored < set(found[part])
-    assert set(found["rivals"]) == {"plain_classifier", "logit"}
+    of_risk = {"plain_classifier_without_rate"} if subject.model is Capability.RISK else set()
+    assert set(found["rivals"]) == {"plain_classifier", "logit"} | of_risk
     assert found["price"]["violations"]["model"]["violations"] == 0
     assert found["importance"]["additivity_error"] < 1e-6
     assert found["importance"]["rows"] == 100

@@ -107,6 +107,20 @@ def test_a_classifier_has_to_be_fitted_first(simulated, book):
         )
 
 
+def test_without_the_rate_only_the_payment_tells_of_the_price(simulated, book, fresh):
+    frame, outcome = rows_of(book, Capability.ACCEPTANCE)
+    blind = PlainClassifier(simulated, Capability.ACCEPTANCE, sees_rate=False).fit(frame, outcome)
+    asked = rows_of(fresh, Capability.ACCEPTANCE)[0]
+    columns, dearer = columns_of(simulated, asked), asked.assign(quoted_rate=asked.list_rate + 0.05)
+    p, q = (blind.probability(columns, quoted_terms(simulated, f)) for f in (asked, dearer))
+    assert p.std() > 0.01
+    np.testing.assert_array_equal(p, q)
+    frame, outcome = rows_of(book, Capability.RISK)
+    blind = PlainClassifier(simulated, Capability.RISK, sees_rate=False).fit(frame, outcome)
+    p, q = (blind.probability(columns, quoted_terms(simulated, f)) for f in (asked, dearer))
+    assert (p != q).any()
+
+
 def test_a_classifier_is_blind_to_who_set_the_price(rivals, simulated, book):
     """The very rows at which the logit's control term looks tell the classifier nothing."""
     frame, outcome = rows_of(book, Capability.ACCEPTANCE)

@@ -139,8 +139,8 @@ def test_rows_too_few_to_hold_any_out_get_no_trees(problem):
     assert found.artefact.booster.num_boosted_rounds() == 0
 
 
-@pytest.mark.parametrize(("model", "depth"), [(Capability.ACCEPTANCE, 3), (Capability.RISK, 2)])
-def test_risk_has_shallower_trees_unless_told_otherwise(problem, model, depth, monkeypatch):
+@pytest.mark.parametrize(("model", "depth"), [(Capability.ACCEPTANCE, 3), (Capability.RISK, 4)])
+def test_each_model_has_a_depth_of_its_own_unless_told_otherwise(problem, model, depth, monkeypatch):
     base, sample, held = problem
     seen = []
     boosted = slope_guard.boosted
