@@ -17,10 +17,10 @@ export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help env serve pipeline worlds bento mlflow test check format pins clean
+.PHONY: help env serve pipeline worlds bento model-risk-pack mlflow test check format protos pins clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	echo
 	echo "  PORTFOLIO=$(PORTFOLIO) PORT=$(PORT) HOST=$(HOST) SOURCE=<a portfolio's original file>"
 
@@ -50,6 +50,10 @@ worlds: env ## profit each form of model captures where the truth is known (QUIC
 bento: pipeline ## build the Bento of PORTFOLIO
 	@bentoml build --arg portfolio="$(PORTFOLIO)"
 
+model-risk-pack: pipeline ## model cards, and all evidence on one page for a validator (PORTFOLIO)
+	@python -m training.documents.model_card "$(PORTFOLIO)"
+	python -m training.documents.risk_pack "$(PORTFOLIO)"
+
 mlflow: env ## MLflow's pages on http://127.0.0.1:5000
 	@exec mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
@@ -65,6 +69,9 @@ check: env ## formatting, lint, types, import arrows
 format: env ## format and fix what can be fixed
 	@ruff format --quiet .
 	ruff check --fix .
+
+protos: env ## the gRPC stubs, from proto/
+	@python -m grpc_tools.protoc -Iserving/stubs=proto/finntelligence/v1 --python_out=. --pyi_out=. --grpc_python_out=. serving/stubs/offers.proto
 
 pins: env ## resolve the pinned requirements anew
 	@uv pip compile pyproject.toml --quiet --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.txt

@@ -18,10 +18,13 @@ from pydantic import ValidationError
 
 from finntelligence import __version__
 from finntelligence.errors import FinntelligenceError, ModelUnavailableError
-from runners.store import ServedPair, portfolio_argument
+from finntelligence.portfolio import Capability
+from runners.envelope import opened, sealed
+from runners.store import asked_pair
 
 try:
-    ServedPair(portfolio_argument()).refuse_incomplete()
+    if bentoml.server_context.worker_index is None:  # said once, before any process is started
+        asked_pair().market()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
     from serving.settings import FrontSettings
@@ -34,10 +37,12 @@ except ValidationError as error:
 
 from serving.handler import Engine, log_decision, start_log
 from serving.http_door import Door, PlainErrors, http_door, ready_within
+from serving.reload import Watch, follow
 
 __all__ = ["OfferService"]
 
 Array = NDArray[np.float64]
+Ask = Callable[[Array], Awaitable[Array]]
 
 _door = http_door()
 _READY_WITHIN_S = 0.8
@@ -54,29 +59,35 @@ _READY_WITHIN_S = 0.8
 class OfferService:
     """One offer-optimisation API in front of two separately scaled models."""
 
-    evidence = ServedPair(portfolio_argument()).evidence
+    evidence = asked_pair().evidence
     risk = bentoml.depends(RiskRunner)
     acceptance = bentoml.depends(AcceptanceRunner)
 
     def __init__(self) -> None:
         start_log()
-        pair = ServedPair(portfolio_argument())
-        market, _ = pair.market()
+        # made before anything is loaded: what is published from now on is new
+        self._watch = Watch(path=asked_pair().path, load=self._engine, state=_door.state)
         _door.state.door = Door(
-            engine=Engine(
-                market=market,
-                versions=pair.all_versions(market),
-                score_risk=self._asked("risk", "coefficients"),
-                score_acceptance=self._asked("acceptance", "coefficients"),
-                explain_risk=self._asked("risk", "explain"),
-                record=log_decision,
-            ),
+            engine=self._engine(),
             version=__version__,
-            pair=pair.content["pair"],
             max_body_bytes=_settings.max_body_bytes,
             models_ready=self._models_ready,
             started_at=time.time(),
+            served_since=time.time(),
         )
+        self._following: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start_following(self) -> None:
+        """Look for newly published pairs from now on."""
+        if _settings.reload_s:
+            self._following = asyncio.create_task(follow(self._watch, _settings.reload_s))
+
+    @bentoml.on_shutdown
+    async def stop_following(self) -> None:
+        """Look no more."""
+        if self._following is not None:
+            self._following.cancel()
 
     async def __is_ready__(self) -> bool:
         return all((await self._models_ready()).values())
@@ -93,17 +104,34 @@ class OfferService:
         except aiohttp.ClientError:  # a runner that dies while it is asked
             return False
 
-    def _asked(self, name: str, method: str) -> Callable[[Array], Awaitable[Array]]:
-        """Return a call to one runner, with its failures as the core's errors."""
+    def _engine(self) -> Engine:
+        """Return an engine of the pair that is published now, verified, under today's policy."""
+        pair = asked_pair()
+        market, _ = pair.market()
+        risk, acceptance = pair.model_id(Capability.RISK), pair.model_id(Capability.ACCEPTANCE)
+        heads, columns = len(market.risk.heads), len(market.risk.features)
+        taken = (len(market.acceptance.heads),)
+        return Engine(
+            market=market,
+            versions=pair.all_versions(market),
+            score_risk=self._asked("risk", "coefficients", risk, (heads,)),
+            score_acceptance=self._asked("acceptance", "coefficients", acceptance, taken),
+            explain_risk=self._asked("risk", "explain", risk, (heads, columns + 1)),
+            record=log_decision,
+        )
+
+    def _asked(self, name: str, method: str, model_id: float, shape: tuple[int, ...]) -> Ask:
+        """Return a call to one runner about one model, with its failures as the core's errors."""
 
         async def ask(rows: Array) -> Array:
             # bound at the call: `to_async` does not resolve while the service starts
             runner: Any = getattr(self, name).to_async
             try:
                 async with asyncio.timeout(_settings.model_timeout_s):
-                    return np.asarray(await getattr(runner, method)(rows))
+                    answer = await getattr(runner, method)(sealed(rows, model_id))
             except (aiohttp.ClientError, BentoMLException, TimeoutError, OSError) as error:
                 raise ModelUnavailableError(f"the {name} model does not answer") from error
+            return opened(np.asarray(answer), shape, name)
 
         return ask
 

@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from runners.scorers import Scorers
 from runners.settings import RunnerSettings
-from runners.store import ServedPair, portfolio_argument
+from runners.store import asked_pair
 
 __all__ = ["AcceptanceRunner"]
 
@@ -23,10 +24,13 @@ _settings = RunnerSettings()
 class AcceptanceRunner:
     """Scores applicants for acceptance; adaptive batching, scaled on its own."""
 
-    stored = ServedPair(portfolio_argument()).reference(Capability.ACCEPTANCE)
+    stored = asked_pair().reference(Capability.ACCEPTANCE)
 
     def __init__(self) -> None:
-        self._scorer = ServedPair(portfolio_argument()).load(Capability.ACCEPTANCE)
+        pair, model = asked_pair(), Capability.ACCEPTANCE
+        self._scorers = Scorers(
+            pair.load(model), pair.model_id(model), lambda other: pair.stored(model, other)
+        )
 
     @bentoml.api(
         batchable=True,
@@ -34,5 +38,5 @@ class AcceptanceRunner:
         max_latency_ms=_settings.batch_latency_ms,
     )
     def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return every head's coefficient, (n, heads), for n rows of the design matrix."""
-        return self._scorer.coefficients(rows)
+        """Return every head's coefficient, (n, heads), for n sealed rows."""
+        return self._scorers.coefficients(rows)

@@ -1,13 +1,14 @@
 """The published pair: which models the service runs, read from served.json and the model store.
 
-The service refuses to start on a missing or mismatched pair, and says which command repairs it.
+The service refuses to start on a missing or mismatched pair, and says which command repairs it. A
+pair under another alias than production has a file of its own, served-<alias>.json.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bentoml
 import numpy as np
@@ -25,9 +26,10 @@ from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
 
-__all__ = ["ROOT", "Arguments", "Scorer", "ServedPair", "portfolio_argument"]
+__all__ = ["ROOT", "Alias", "Arguments", "Scorer", "ServedPair", "asked_pair"]
 
 Array = NDArray[np.float64]
+Alias = Literal["production", "staging"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,6 +38,7 @@ class Arguments(BaseModel):
     """What `bentoml serve --arg` and `bentoml build --arg` accept."""
 
     portfolio: str = "simulated"
+    alias: Alias = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +66,38 @@ class Scorer:
 
 
 class ServedPair:
-    """The content of one portfolio's served.json."""
+    """The content of one portfolio's served.json, or of the one of another alias."""
 
-    def __init__(self, portfolio: str, root: Path = ROOT) -> None:
-        self.portfolio, self.root = portfolio, root
-        self.repair = f"run `make pipeline PORTFOLIO={portfolio}`"
-        path = root / "build" / portfolio / "served.json"
+    def __init__(
+        self, portfolio: str, root: Path = ROOT, alias: Alias | str = "production"
+    ) -> None:
+        self.portfolio, self.root, self.alias = portfolio, root, alias
+        named = "served.json" if alias == "production" else f"served-{alias}.json"
+        self.repair = (
+            f"run `make pipeline PORTFOLIO={portfolio}`"
+            if alias == "production"
+            else f"run `finnt promote {portfolio} --to {alias}`"
+        )
+        self.path = root / "build" / portfolio / named
         try:
-            self.content: dict[str, Any] = json.loads(path.read_text())
+            self.content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             self._refuse_unpriced()
             raise ModelMismatchError(
-                f"no models of portfolio {portfolio!r} are published ({path.name} is missing); "
+                f"no models of portfolio {portfolio!r} are published ({named} is missing); "
                 f"{self.repair}"
             ) from error
+        except OSError as error:
+            told = f"{named} cannot be read: {error.strerror}"
+            raise ModelMismatchError(f"{told}; {self.repair}") from error
         except ValueError as error:
-            raise ModelMismatchError(f"{path} is not JSON; {self.repair}") from error
+            raise ModelMismatchError(f"{named} is not JSON; {self.repair}") from error
         try:
             self.tags = {m: str(self._entry(m)["tag"]) for m in Capability}
+            self.pair = str(self.content["pair"])
             self._evidence = str(self.content["evidence"])
         except (KeyError, TypeError) as error:
-            raise ModelMismatchError(f"{path} names no pair of models; {self.repair}") from error
+            raise ModelMismatchError(f"{named} names no pair of models; {self.repair}") from error
 
     def _refuse_unpriced(self) -> None:
         """Say of a book that lacks a model for good that no pipeline will bring it."""
@@ -118,9 +132,10 @@ class ServedPair:
         portfolio = risk.response.portfolio
         path = self.root / "policy.yaml"
         try:
-            content = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise InvalidDeclarationError(f"{path} cannot be read: {error}") from error
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            told = " ".join(str(error).split())  # YAML's own takes several lines
+            raise InvalidDeclarationError(f"{path.name} cannot be read: {told}") from error
         market = Market(
             portfolio=portfolio,
             policy=Policy.in_force(portfolio, content),
@@ -130,9 +145,11 @@ class ServedPair:
         return market, {"risk": risk, "acceptance": acceptance}
 
     def all_versions(self, market: Market) -> dict[str, str]:
-        """Exact ids of everything that decides: models, portfolio, policy, engine."""
+        """Exact ids of all that decides: pair, models, portfolio, policy, engine; and the alias."""
         return {
             **self.versions,
+            "pair": self.pair,
+            "alias": self.alias,
             "portfolio": market.portfolio.digest,
             "policy": market.policy.digest,
             "engine": __version__,
@@ -167,42 +184,63 @@ class ServedPair:
             ModelMismatchError: when the store lacks it, its digest differs, or it does not fit.
         """
         entry = self._entry(model)
-        stored = self._resolved(model)
-        path = Path(stored.path) / entry["file"]
-        if not path.exists() or _digest(path) != entry["sha256"]:
+        path = Path(self._resolved(model).path) / entry["file"]
+        if not path.is_file() or _digest(path) != entry["sha256"]:
             raise ModelMismatchError(
                 f"{entry['tag']} in the model store is not the published file; {self.repair}"
             )
         try:
-            return self._scorer(path, model)
+            scorer = _scorer(path, model, self.tags[model])
+            if scorer.response.portfolio.digest != self.content.get("portfolio_digest"):
+                raise ModelMismatchError("declares another portfolio than served.json")
         except ModelMismatchError as error:
             raise ModelMismatchError(f"{entry['tag']} {error}; {self.repair}") from error
+        return scorer
 
-    def _scorer(self, path: Path, model: Capability) -> Scorer:
-        booster = xgb.Booster(model_file=path)
-        response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
-        outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
-        declared: Portfolio = response.portfolio
-        if declared.digest != self.content.get("portfolio_digest"):
-            raise ModelMismatchError("declares another portfolio than served.json")
-        response.refuse_other(model, declared, outputs)
-        if model is Capability.RISK:
-            reference(response)  # without it no decline could be given its reasons
-        return Scorer(booster, response, self.tags[model])
+    def model_id(self, model: Capability) -> float:
+        """Return the number by which rows say that they are this model's; see `envelope`."""
+        return _id_of(self._entry(model)["sha256"])
 
-    def refuse_incomplete(self) -> None:
-        """Check, before anything starts, that the model store holds the pair.
+    def stored(self, model: Capability, model_id: float) -> Scorer | None:
+        """Load the model of this id from the store, newest first, whichever pair it belongs to.
+
+        A pair is served under an id only after the front has verified it to the byte.
 
         Raises:
-            ModelMismatchError: naming what the store lacks and the command that repairs it.
+            ModelMismatchError: when the model of this id does not fit this engine.
         """
-        for model in Capability:
-            self._resolved(model)
+        name, _, _ = self.tags[model].partition(":")
+        try:
+            kept = bentoml.models.list(name)
+        except bentoml.exceptions.NotFound:
+            return None
+        kept.sort(key=lambda stored: stored.creation_time, reverse=True)
+        for each in kept:
+            path = Path(each.path) / self._entry(model)["file"]
+            if path.is_file() and _id_of(_digest(path)) == model_id:
+                return _scorer(path, model, str(each.tag))
+        return None
 
 
-def portfolio_argument() -> str:
-    """Return the portfolio that this process serves."""
-    return bentoml.use_arguments(Arguments).portfolio
+def asked_pair() -> ServedPair:
+    """Return the pair that this process was started for, as it is published now."""
+    asked = bentoml.use_arguments(Arguments)
+    return ServedPair(asked.portfolio, ROOT, asked.alias)
+
+
+def _scorer(path: Path, model: Capability, version: str) -> Scorer:
+    booster = xgb.Booster(model_file=path)
+    response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
+    outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
+    response.refuse_other(model, response.portfolio, outputs)
+    if model is Capability.RISK:
+        reference(response)  # without it no decline could be given its reasons
+    return Scorer(booster, response, version)
+
+
+def _id_of(sha256: str) -> float:
+    """Return 48 bits of a digest, which a float64 holds exactly."""
+    return float(int(sha256[:12], 16))
 
 
 def _digest(path: Path) -> str:

@@ -38,7 +38,7 @@ Score = Callable[[Array], Awaitable[Array]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision and the id under which it is recorded."""
+    """A decision and the id under which it is recorded: the pair's, then 32 hex digits."""
 
     decision_id: str
     decision: Decision
@@ -51,7 +51,8 @@ Record = Callable[[Answer], Awaitable[None]]
 class Engine:
     """All that deciding needs: what prices, exact versions, the scorers and the recorder.
 
-    `explain_risk` returns the risk model's contributions, (n, heads, features + 1).
+    `explain_risk` returns the risk model's contributions, (n, heads, features + 1). `versions` has
+    a "pair", with which each decision's id begins.
     """
 
     market: Market
@@ -82,7 +83,8 @@ async def handle(application: Application, engine: Engine, *, explain: bool = Fa
     decision = decide(application, market, pair, engine.versions, found, contributions)
     if not decision.offers:
         decision = replace(decision, counter_offer=await _counter_offer(application, engine))
-    answer = Answer(decision_id=uuid.uuid4().hex, decision=decision)
+    decision_id = f"{engine.versions['pair']}-{uuid.uuid4().hex}"
+    answer = Answer(decision_id=decision_id, decision=decision)
     await engine.record(answer)
     return answer
 

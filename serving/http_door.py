@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -48,14 +49,24 @@ _PAGE_HEADERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What the HTTP door needs: the engine, its limits, and how to ask whether models answer."""
+    """What the HTTP door needs: the engine, its limits, and how to ask whether models answer.
+
+    A request takes one door and keeps it, so that replacing the door never mixes two engines.
+    `served_since` is a time in seconds, as `started_at`; `reload_refused` what the last attempt to
+    serve a newly published pair said, None if nothing is wrong.
+    """
 
     engine: Engine
     version: str
-    pair: str
     max_body_bytes: int
     models_ready: Callable[[], Awaitable[Mapping[str, bool]]]
     started_at: float
+    served_since: float
+    reload_refused: str | None = None
+
+    def serving(self, engine: Engine) -> Self:
+        """Return the door with another engine from now on."""
+        return replace(self, engine=engine, served_since=time.time(), reload_refused=None)
 
 
 def http_door() -> Starlette:
@@ -131,7 +142,12 @@ async def _system_status(door: Door) -> dict[str, Any]:
             name: {"version": door.engine.versions[name], "ready": is_ready}
             for name, is_ready in ready.items()
         },
-        "pair": door.pair,
+        "pair": door.engine.versions["pair"],
+        "alias": door.engine.versions["alias"],
+        "served_since": datetime.fromtimestamp(door.served_since, UTC).isoformat(
+            timespec="seconds"
+        ),
+        "reload_refused": door.reload_refused,
         "portfolio": {"name": portfolio.name, "title": portfolio.title, "digest": portfolio.digest},
         "policy": {"digest": policy.digest},
         "uptime_s": round(time.time() - door.started_at, 1),

@@ -43,17 +43,26 @@ def refuse_busy_port(host: str, port: int) -> None:
             ) from error
 
 
-def serve(portfolio: str, host: str, port: int, root: Path, announce: Callable[[str], None]) -> int:
+def serve(
+    portfolio: str,
+    host: str,
+    port: int,
+    root: Path,
+    announce: Callable[[str], None],
+    alias: str = "production",
+) -> int:
     """Run `bentoml serve` until it ends or we are told to stop; return its exit status.
 
-    `announce` gets the base URL once, as soon as the service is ready.
+    What is served is the portfolio's pair under `alias`. `announce` gets the base URL once, as soon
+    as the service is ready.
 
     Raises:
         CannotServeError: when the port is taken, or the service is not ready in time.
     """
     refuse_busy_port(host, port)
     command = [sys.executable, "-m", "bentoml", "serve", "service:OfferService"]
-    command += ["--host", host, "--port", str(port), "--arg", f"portfolio={portfolio}"]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--arg", f"portfolio={portfolio}", "--arg", f"alias={alias}"]
     environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ}
     # a session of its own, so that Ctrl-C reaches the service once, through us
     child = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)

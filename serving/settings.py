@@ -19,3 +19,9 @@ class FrontSettings(BaseSettings):
     max_body_bytes: int = Field(
         65536, ge=1024, le=2**24, description="A larger request body is refused with 413."
     )
+    reload_s: float = Field(
+        1,
+        ge=0,
+        le=3600,
+        description="Seconds between two looks for a newly published pair; 0 looks no more.",
+    )

@@ -140,7 +140,7 @@ class CounterOffer(BaseModel):
 class OfferResponse(BaseModel):
     """Offers, best first; or a decline with its reasons."""
 
-    decision_id: str
+    decision_id: str = Field(description="The pair that decided, and 32 hex digits of its own.")
     outcome: Literal["offers", "decline"]
     currency: str
     offers: list[Offer]
@@ -151,7 +151,9 @@ class OfferResponse(BaseModel):
     explanation: Explanation | None = Field(
         default=None, description="Of the first offer, where the request says `explain`."
     )
-    versions: dict[str, str] = Field(description="Exact ids of models, policy and portfolio.")
+    versions: dict[str, str] = Field(
+        description="Exact ids of the pair, its models, policy and portfolio."
+    )
 
 
 class FieldError(BaseModel):

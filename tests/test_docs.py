@@ -16,9 +16,8 @@ SETTINGS = {
     for kind in (FrontSettings, RunnerSettings)
     for name, field in kind.model_fields.items()
 }
-FOLDERS = ("runners", "serving", "training", "batch", "loadtests")
+FOLDERS = ("cli", "runners", "serving", "training", "batch", "loadtests")
 SOURCES = [
-    ROOT / "cli.py",
     ROOT / "service.py",
     *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.py")),
 ]

@@ -24,13 +24,14 @@ from finntelligence.portfolio import Capability
 from training.evidence.decisions import decisions
 from training.evidence.findings import Evidence, EvidenceParams, evidence
 from training.evidence.offered import best_offers, list_offers
-from training.evidence.pictures import draw
+from training.evidence.pictures import draw, draw_judgement
 from training.evidence.price_curves import Prices
 from training.evidence.report import report
 from training.evidence.screens import ScreenParams, screens
 from training.evidence.subject import Subject
 from training.fitting.hyperparameters import FitParams
 from training.fitting.price_response import columns_of
+from training.judging.judge import JudgeParams, judgement
 from training.simulate import Simulation
 from training.stages import Paths, file_digest, load_policy, read_params, run_stage, write_json
 from training.tables import load_portfolio
@@ -134,7 +135,15 @@ def _engine(
     both, cutoff = coefficients(rows), market.policy.pd_cutoff or _LIST_CUTOFF
     offers, listed = best_offers(rows, market, both), list_offers(rows, market, both, cutoff)
     fairness = screens(rows, offers, portfolio, judged, settings, listed)
-    return {"decisions": decided, "fairness": fairness}
+    off_policy = judgement(
+        market,
+        acceptance.holdout,
+        risk.train,
+        coefficients(acceptance.holdout),
+        read_params("judge", JudgeParams, paths.root),
+    )
+    draw_judgement(off_policy, portfolio, paths.build / "plots")
+    return {"decisions": decided, "fairness": fairness, "judgement": off_policy}
 
 
 def _sample(frame: pd.DataFrame, rows: int, params: EvaluateParams) -> pd.DataFrame:

@@ -1,15 +1,16 @@
-"""Bring a real book in: recognise the published file, check it, put it under DVC, make its tables.
+"""Bring a real book in: recognise the source, check it, put it under DVC, make its tables.
 
-`python -m training.ingest <portfolio>`, the pipeline's stage, reads the one file in
-`data/raw/<portfolio>/` and writes `data/interim/<portfolio>/{quotes,loans}.parquet`.
+`python -m training.ingest <portfolio>`, the pipeline's stage, reads the one source in
+`data/raw/<portfolio>/`, a file or a folder of files, and writes
+`data/interim/<portfolio>/{quotes,loans}.parquet`. With `--forget` it undoes `finnt data add`.
 """
 
 import argparse
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,8 +22,17 @@ from finntelligence.errors import (
     InvalidDeclarationError,
 )
 from finntelligence.portfolio import Capability, Portfolio
-from training.books import kz2008, lending_club
-from training.stages import Paths, file_digest, start_log
+from training.books import kz2008, lending_club, own_files
+from training.books.layout import Layout
+from training.books.raw import (
+    copy_source,
+    forget,
+    raw_names,
+    restored_on_failure,
+    source_digest,
+    target,
+)
+from training.stages import Paths, start_log
 from training.tables import Tables, load_portfolio, replacing, write_table
 
 __all__ = [
@@ -30,6 +40,7 @@ __all__ = [
     "AddedSource",
     "Loaded",
     "add_source",
+    "forget_source",
     "ingest",
     "ingested_portfolios",
     "load",
@@ -48,11 +59,12 @@ BOOKS_COMMENT = (
     "# The books that have data here. `finnt data add` adds a declared book to these lists.\n"
 )
 EMBEDDED = "simulated"
+OWN = "the lender's own files"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A source file's tables, and which published file it is (None: not a listed one)."""
+    """A source's tables, and what it is: which published file, `OWN`, or None for unlisted ones."""
 
     tables: Tables
     sha256: str
@@ -82,16 +94,17 @@ class AddedSource:
 
 
 def load(portfolio_name: str, file: Path, root: Path = Path()) -> Loaded:
-    """Read a book's source file into its canonical tables, saying which published file it is.
+    """Read a book's source into its canonical tables, saying which published file it is.
+
+    A book whose entry in `data/sources.yaml` has a `layout` is read from the lender's own files.
 
     Raises:
         InvalidDataError: in one sentence, if the file is not what the book's loader reads.
         InvalidDeclarationError: if the book is not declared, has no loader, or asks for a leak.
     """
     portfolio = load_portfolio(portfolio_name, root)
-    loader = _loader(portfolio_name)
-    tables = loader(portfolio, file)
-    sha256 = file_digest(file)
+    tables = _loader(portfolio, root)(portfolio, file)
+    sha256 = source_digest(file)
     published = _published_file(portfolio_name, sha256, root)
     if published is None:
         logger.warning(
@@ -99,16 +112,16 @@ def load(portfolio_name: str, file: Path, root: Path = Path()) -> Loaded:
             "go on, but check where it came from",
             *(portfolio_name, file.name, SOURCES, sha256),
         )
-    else:
+    elif published != OWN:
         logger.info("%s: %s is the published %s", portfolio_name, file.name, published)
     return Loaded(tables=tables, sha256=sha256, published=published)
 
 
 def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSource:
-    """Check `file` by loading it, copy it to `data/raw/<portfolio>/` and put it under DVC.
+    """Check a file or folder by loading it, copy it to `data/raw/<portfolio>/`, put it under DVC.
 
-    The same file again changes nothing, and completes an addition that was interrupted; another
-    file replaces the former one. A failure leaves the former file in place.
+    The same again changes nothing, and completes an addition that was interrupted; another
+    source replaces the former one. A failure leaves the former file in place.
 
     Raises:
         InvalidDataError: if the file is not what the book's loader reads, or cannot be kept.
@@ -120,27 +133,27 @@ def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSou
 
     loaded = load(portfolio_name, file, root)
     folder = root / "data" / "raw" / portfolio_name
-    former = _raw_names(folder)
-    target = _target(folder, file, former, loaded.sha256)
-    changed = not (target.is_file() and file_digest(target) == loaded.sha256)
-    tracked = target.with_name(f"{target.name}.dvc").is_file()
+    former = raw_names(folder)
+    place = target(folder, file, former, loaded.sha256)
+    changed = not (place.exists() and source_digest(place) == loaded.sha256)
+    tracked = place.with_name(f"{place.name}.dvc").is_file()
     try:
-        with Repo(str(root)) as repo, _restored_on_failure(folder):
+        with Repo(str(root)) as repo, restored_on_failure(folder):
             if changed:
-                _copy(file, target, loaded.sha256)
+                copy_source(file, place, loaded.sha256)
             # DVC's own hint leaves out the list of books; ours, below, does not.
             logging.getLogger("dvc").setLevel(logging.WARNING)
-            repo.add(str(target.absolute()))
+            repo.add(str(place.absolute()))
             for name in former:
-                if name != target.name:
-                    _forget(repo, folder / name)
+                if name != place.name:
+                    forget(repo, folder / name)
     except NotDvcRepoError as error:
         raise InvalidDeclarationError(
             f"{root}: is not a DVC project; run `dvc init` in it"
         ) from error
     except (DvcException, OSError) as error:
-        raise InvalidDataError(f"{target}: could not be put under DVC: {error}") from error
-    _register(portfolio_name, root)
+        raise InvalidDataError(f"{place}: could not be put under DVC: {error}") from error
+    _register({*ingested_portfolios(root), portfolio_name}, root)
     logger.info(
         "%s: commit %s and %s to keep this", portfolio_name, f"data/raw/{portfolio_name}", BOOKS
     )
@@ -149,7 +162,7 @@ def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSou
         outcome = "unchanged"
     return AddedSource(
         portfolio=portfolio_name,
-        path=target.relative_to(root),
+        path=place.relative_to(root),
         sha256=loaded.sha256,
         published=loaded.published,
         outcome=outcome,
@@ -158,11 +171,35 @@ def add_source(portfolio_name: str, file: Path, root: Path = Path()) -> AddedSou
     )
 
 
+def forget_source(portfolio_name: str, root: Path = Path()) -> None:
+    """Undo `add_source`: drop the source and DVC's pointer, and take the book off the lists.
+
+    What was made of it (tables, models, the registry's versions) stays; DVC's cache keeps the
+    source until `dvc gc`.
+
+    Raises:
+        InvalidDataError: if the book was never added.
+    """
+    from dvc.repo import Repo
+
+    folder, listed = root / "data" / "raw" / portfolio_name, set(ingested_portfolios(root))
+    if portfolio_name not in listed and not folder.exists():
+        raise InvalidDataError(
+            f"{portfolio_name}: was not added; added: {', '.join(sorted(listed))}"
+        )
+    _register(listed - {portfolio_name}, root)  # first: a book without source stops the pipeline
+    with Repo(str(root)) as repo:
+        for name in raw_names(folder):
+            forget(repo, folder / name)
+    shutil.rmtree(folder, ignore_errors=True)
+    logger.info("%s: forgotten; commit %s and %s to keep this", portfolio_name, folder, BOOKS)
+
+
 def ingest(portfolio_name: str, root: Path = Path()) -> None:
-    """Write the canonical tables of the file in `data/raw/<portfolio>/`."""
-    _loader(portfolio_name)
+    """Write the canonical tables of the source in `data/raw/<portfolio>/`."""
+    _loader(load_portfolio(portfolio_name, root), root)
     folder = root / "data" / "raw" / portfolio_name
-    names = _raw_names(folder)
+    names = raw_names(folder)
     if not names:
         raise InvalidDataError(
             f"{folder}: holds no source; get it (see data/README.md), then run "
@@ -197,29 +234,43 @@ def ingested_portfolios(root: Path = Path()) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the stage from the project's root."""
     parser = argparse.ArgumentParser(prog="python -m training.ingest", description=ingest.__doc__)
-    parser.add_argument("portfolio", help=f"one of {', '.join(LOADERS)}")
-    portfolio_name = parser.parse_args(arguments).portfolio
+    parser.add_argument(
+        "portfolio", help=f"{', '.join(LOADERS)}, or one with a layout in {SOURCES}"
+    )
+    parser.add_argument("--forget", action="store_true", help="take the source out of DVC instead")
+    asked = parser.parse_args(arguments)
     start_log()
     try:
-        ingest(portfolio_name)
+        (forget_source if asked.forget else ingest)(asked.portfolio)
     except FinntelligenceError as error:
         raise SystemExit(f"training.ingest: {error}") from error
 
 
-def _loader(portfolio_name: str) -> Loader:
-    if portfolio_name not in LOADERS:
+def _loader(portfolio: Portfolio, root: Path) -> Loader:
+    if portfolio.name in LOADERS:
+        return LOADERS[portfolio.name]
+    layout = _source(portfolio.name, root).get("layout")
+    if layout is None:
         raise InvalidDeclarationError(
-            f"portfolio {portfolio_name!r} has no loader; books from a file: {', '.join(LOADERS)}"
+            f"portfolio {portfolio.name!r} has no loader; books from a file: {', '.join(LOADERS)}, "
+            f"and those with a `layout` in {SOURCES}"
         )
-    return LOADERS[portfolio_name]
+    return partial(own_files.tables, layout=Layout.read(layout, portfolio))
+
+
+def _source(portfolio_name: str, root: Path) -> dict[str, Any]:
+    """Return the book's entry in the list of sources, empty where it has none."""
+    listed = _yaml(root / SOURCES) or {}
+    entry = listed.get(portfolio_name) if isinstance(listed, dict) else None
+    return entry if isinstance(entry, dict) else {}
 
 
 def _published_file(portfolio_name: str, sha256: str, root: Path) -> str | None:
-    source = (_yaml(root / SOURCES) or {}).get(portfolio_name, {})
+    source = _source(portfolio_name, root)
     for entry in ({**source, **file} for file in source.get("files", ())):
         if entry["sha256"] == sha256:
             return f"{entry['file']} of {entry['url']}, {entry['licence']}"
-    return None
+    return OWN if "layout" in source and "files" not in source else None
 
 
 def _yaml(path: Path) -> Any:  # what YAML holds is for the caller to judge
@@ -229,60 +280,9 @@ def _yaml(path: Path) -> Any:  # what YAML holds is for the caller to judge
         raise InvalidDeclarationError(f"{path}: cannot be read as YAML: {error}") from error
 
 
-def _raw_names(folder: Path) -> list[str]:
-    """Return the names of the sources in `folder`, those known to DVC but absent included."""
-    visible = [path for path in folder.glob("*") if not path.name.startswith(".")]
-    return sorted({path.stem if path.suffix == ".dvc" else path.name for path in visible})
-
-
-def _target(folder: Path, file: Path, former: Sequence[str], sha256: str) -> Path:
-    """Return where `file` belongs: where its very content lies already, or under its own name."""
-    if file.name.startswith(".") or file.suffix == ".dvc":
-        raise InvalidDataError(f"{file}: give the file a name that is neither hidden nor .dvc")
-    for name in former:
-        if (folder / name).is_file() and file_digest(folder / name) == sha256:
-            return folder / name
-    return folder / file.name
-
-
-@contextmanager
-def _restored_on_failure(folder: Path) -> Iterator[None]:
-    """Put `folder` back as it was if the body fails, be it by an interrupt."""
-    former, existed = folder.with_name(f".{folder.name}.former"), folder.exists()
-    shutil.rmtree(former, ignore_errors=True)
-    try:
-        if existed:
-            shutil.copytree(folder, former)
-        try:
-            yield
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            if existed:
-                former.replace(folder)
-            raise
-    finally:
-        shutil.rmtree(former, ignore_errors=True)
-
-
-def _copy(file: Path, target: Path, sha256: str) -> None:
-    """Copy the file that was checked, and no other."""
-    with replacing(target) as temporary:
-        shutil.copyfile(file, temporary)
-        if file_digest(temporary) != sha256:
-            raise InvalidDataError(f"{file}: changed while it was being read; try again")
-
-
-def _forget(repo: Any, path: Path) -> None:  # DVC has no public types
-    """Drop a former source and its pointer."""
-    pointer = path.with_name(f"{path.name}.dvc")
-    if pointer.exists():
-        repo.remove(str(pointer.absolute()))
-    path.unlink(missing_ok=True)
-
-
-def _register(portfolio_name: str, root: Path) -> None:
-    """List the book among those the pipeline ingests, models (`present`) and prices or cannot."""
-    ingested = sorted({*ingested_portfolios(root), portfolio_name})
+def _register(books: Collection[str], root: Path) -> None:
+    """List the books that the pipeline ingests, models (`present`) and prices or cannot."""
+    ingested = sorted(books)
     present = [EMBEDDED, *ingested]
     abilities = {name: load_portfolio(name, root).capabilities for name in present}
     priced = [name for name in present if Capability.ACCEPTANCE in abilities[name]]

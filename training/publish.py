@@ -2,8 +2,8 @@
 
 Run as `python -m training.publish PORTFOLIO`. Writes served.json, which names the exact pair by
 this machine's tags; the service loads that pair and nothing else. The stage's output for DVC is
-published.json, which says the same by digests alone and so is equal on every machine.
-`--if-needed` imports only what the store lacks.
+published.json, which names the pipeline's pair by digests alone and so is equal on every machine.
+`--if-needed` imports only what the store lacks, and leaves alone what a person has rolled back.
 """
 
 import argparse
@@ -16,16 +16,31 @@ from typing import Any
 
 import bentoml
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import ModelMismatchError
 from finntelligence.portfolio import Capability, Portfolio
-from training.promote import PROMOTED, PromoteParams, pair_of, promote
+from training.gate.aliases import (
+    aliased,
+    digest_of,
+    in_production,
+    marked,
+    named,
+    was_rolled_back,
+)
+from training.gate.history import PRODUCTION, PROMOTED
+from training.promote import PromoteParams, promote
 from training.stages import Paths, file_digest, read_json, read_params, run_stage, write_json
 from training.tables import load_portfolio
 from training.tracking import MODELS, client, registered_name
 
-__all__ = ["main", "publish", "stored_pair_is_whole"]
+__all__ = [
+    "main",
+    "publish",
+    "served_before",
+    "served_file",
+    "stored",
+    "stored_pair_is_whole",
+]
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +48,10 @@ MODEL_FILE = "model.ubj"
 EVIDENCE = "evaluation"  # the folder of a run's artefacts
 
 
-def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
-    """Import the pair under an alias and write served.json; return its content.
+def publish(portfolio_name: str, alias: str = PRODUCTION) -> dict[str, Any]:
+    """Import the pair under an alias and write down what is served by it; return that.
+
+    Production is written to served.json, staging to served-staging.json.
 
     Raises:
         ModelMismatchError: when the book cannot price offers, or when the alias is not set on both
@@ -42,25 +59,53 @@ def publish(portfolio_name: str, alias: str = "production") -> dict[str, Any]:
     """
     paths, portfolio = Paths(portfolio_name), _priced(portfolio_name)
     versions = {model: _aliased(portfolio_name, model, alias) for model in MODELS}
-    pair = pair_of({model: _digest_of(version) for model, version in versions.items()})
-    judged = {version.tags.get(f"pair.{pair}") for version in versions.values()}
-    if None in judged or (alias == "production" and judged != {PROMOTED}):
+    pair = named(versions)
+    outcome = marked(versions, pair)
+    if outcome is None or (alias == PRODUCTION and outcome != PROMOTED):
         raise ModelMismatchError(
             f"{portfolio_name}: the two {alias} models were never promoted as one pair; "
             f"run `make pipeline PORTFOLIO={portfolio_name}`"
         )
-    served: dict[str, Any] = {
-        "portfolio": portfolio_name,
+    served = stored(portfolio, versions, alias)
+    if alias == PRODUCTION:
+        write_json(_kept(paths, pair), served)
+    write_json(served_file(paths, alias), served)
+    return served
+
+
+def stored(
+    portfolio: Portfolio, versions: Mapping[Capability, ModelVersion], alias: str
+) -> dict[str, Any]:
+    """Import a pair and its evidence; return what a service needs to load it."""
+    pair = named(versions)
+    return {
+        "portfolio": portfolio.name,
         "portfolio_digest": portfolio.digest,
         "pair": pair,
         "alias": alias,
         "models": {str(m): _imported(version) for m, version in versions.items()},
-        "evidence": _evidence(portfolio_name, pair, versions),
+        "evidence": _evidence(portfolio.name, pair, versions),
     }
-    write_json(paths.served, served)
-    digests = {model: entry["sha256"] for model, entry in served["models"].items()}
-    write_json(paths.build / "published.json", {"pair": pair, "sha256": digests})
-    return served
+
+
+def served_file(paths: Paths, alias: str = PRODUCTION) -> Path:
+    """Return where it is written what a service of an alias loads."""
+    return paths.served if alias == PRODUCTION else paths.build / f"served-{alias}.json"
+
+
+def served_before(
+    portfolio: Portfolio, paths: Paths, versions: Mapping[Capability, ModelVersion]
+) -> bytes:
+    """Return served.json as it was when this pair was last published, its models in the store.
+
+    One that never was published, or whose evidence is gone, is written anew.
+    """
+    kept = _kept(paths, named(versions))
+    if not (kept.exists() and _is_whole(read_json(kept))):
+        again = stored(portfolio, versions, PRODUCTION)
+        if not (kept.exists() and _is_whole(read_json(kept))):  # models may have been all it lacked
+            write_json(kept, again)
+    return kept.read_bytes()
 
 
 def _priced(portfolio_name: str) -> Portfolio:
@@ -74,46 +119,33 @@ def _priced(portfolio_name: str) -> Portfolio:
     return portfolio
 
 
-def stored_pair_is_whole(paths: Paths) -> bool:
+def stored_pair_is_whole(paths: Paths, alias: str = PRODUCTION) -> bool:
     """Whether the store holds the published pair, to the byte."""
-    if not paths.served.exists():
-        return False
-    served = read_json(paths.served)
+    path = served_file(paths, alias)
+    return path.exists() and _is_whole(read_json(path))
+
+
+def _is_whole(served: Mapping[str, Any]) -> bool:
     for entry in served["models"].values():
-        stored = _stored(entry["tag"])
-        if stored is None or _digest_in_store(stored) != entry["sha256"]:
+        found = _stored(entry["tag"])
+        if found is None or _digest_in_store(found) != entry["sha256"]:
             return False
     return _stored(served["evidence"]) is not None
 
 
-def _published_pair(paths: Paths) -> str | None:
-    path = paths.build / "published.json"
-    return str(read_json(path)["pair"]) if path.exists() else None
-
-
-def _serves_what_was_published(paths: Paths) -> bool:
-    return _published_pair(paths) in (None, read_json(paths.served)["pair"])
-
-
-def _is_in_production(portfolio_name: str, paths: Paths) -> bool:
-    """Whether this machine's registry has the published pair in production."""
-    try:
-        versions = {m: _aliased(portfolio_name, m, "production") for m in MODELS}
-    except ModelMismatchError:
-        return False
-    current = pair_of({m: _digest_of(version) for m, version in versions.items()})
-    return current == (_published_pair(paths) or current)
+def _kept(paths: Paths, pair: str) -> Path:
+    """Where served.json of a pair is kept, so that a rollback brings it back to the byte."""
+    return paths.build / "served" / f"{pair}.json"
 
 
 def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion:
-    name = registered_name(portfolio_name, model)
-    try:
-        return client().get_model_version_by_alias(name, alias)
-    except MlflowException as error:
+    found = aliased(portfolio_name, model, alias)
+    if found is None:
         raise ModelMismatchError(
-            f"registry has no {alias} version of {name}; "
+            f"registry has no {alias} version of {registered_name(portfolio_name, model)}; "
             f"run `make pipeline PORTFOLIO={portfolio_name}`"
-        ) from error
+        )
+    return found
 
 
 def _evidence(portfolio_name: str, pair: str, versions: Mapping[Capability, ModelVersion]) -> str:
@@ -136,7 +168,7 @@ def _evidence(portfolio_name: str, pair: str, versions: Mapping[Capability, Mode
 
 def _imported(version: ModelVersion) -> dict[str, str]:
     """Import one registered version, once, under a tag that can mean nothing else."""
-    run_id, digest = str(version.run_id), _digest_of(version)
+    run_id, digest = str(version.run_id), digest_of(version)
     tag = f"{version.name}:v{version.version}-{run_id[:12]}"
     stored = _stored(tag)
     if stored is not None and _digest_in_store(stored) != digest:
@@ -167,11 +199,6 @@ def _imported(version: ModelVersion) -> dict[str, str]:
     }
 
 
-def _digest_of(version: ModelVersion) -> str:
-    digest: str = client().get_run(str(version.run_id)).data.tags["artefact_sha256"]
-    return digest
-
-
 def _stored(tag: str) -> bentoml.Model | None:
     try:
         return bentoml.models.get(tag)
@@ -192,14 +219,41 @@ def main(portfolio_name: str, only_if_needed: bool) -> None:
     """Publish one portfolio's production pair."""
     _priced(portfolio_name)
     paths = Paths(portfolio_name)
-    if only_if_needed and stored_pair_is_whole(paths) and _serves_what_was_published(paths):
-        return
-    if only_if_needed and not _is_in_production(portfolio_name, paths):
-        # DVC restored these outputs without running: bring them to this machine's registry too
-        promote(portfolio_name, read_params("promote", PromoteParams))
+    if only_if_needed:
+        _bring_to_production(paths)
+        if _serves_production(paths):
+            return
+    else:
+        ours = read_json(paths.build / "promotion.json")
+        # of the pipeline's pair, which any machine has; what this one serves says served.json
+        write_json(paths.build / "published.json", {n: ours[n] for n in ("pair", "sha256")})
     served = publish(portfolio_name)
     tags = ", ".join(entry["tag"] for entry in served["models"].values())
     log.info("publish %s: %s", portfolio_name, tags)
+
+
+def _bring_to_production(paths: Paths) -> None:
+    """Promote the pipeline's pair where DVC restored it without running on this machine."""
+    versions, published = in_production(paths, MODELS), paths.build / "published.json"
+    pair = read_json(published)["pair"] if published.exists() else None
+    if versions is not None and pair in (None, named(versions)):
+        return
+    if versions is not None and was_rolled_back(paths.portfolio, MODELS, str(pair)):
+        log.warning(
+            "publish %s: %s was rolled back by a person; %s stays in production",
+            *(paths.portfolio, pair, named(versions)),
+        )
+        return
+    promote(paths.portfolio, read_params("promote", PromoteParams))
+
+
+def _serves_production(paths: Paths) -> bool:
+    versions = in_production(paths, MODELS)
+    return (
+        versions is not None
+        and stored_pair_is_whole(paths)
+        and read_json(paths.served)["pair"] == named(versions)
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 SQLite beside the project by default; any server through MLFLOW_TRACKING_URI.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 MODELS = (Capability.RISK, Capability.ACCEPTANCE)
 DEFAULT_URI = "sqlite:///mlflow.db"
+_TAG_LENGTH = 4000
 
 
 def tracking_uri() -> str:
@@ -69,12 +71,15 @@ def log_training_run(
     params: Mapping[str, Any],
     metrics: Mapping[str, float],
     sample: NDArray[np.float64],
+    data: Mapping[str, str] | None = None,
 ) -> str:
     """Log one trained model with everything needed to find it again; return the run's id.
 
-    `sample` holds design-matrix rows for the signature and the input example. What was logged goes
-    to logged.json beside the artefact, an output of the pipeline and equal on every machine; the
-    run's id, which is not, to this machine's own record.
+    `sample` holds design-matrix rows for the signature and the input example. `data` says what the
+    model learned from, where it is another run's that is logged again; by default it is what lies
+    in the processed folder. What was logged goes to logged.json beside the artefact, an output of
+    the pipeline and equal on every machine; the run's id, which is not, to this machine's own
+    record.
     """
     client()
     mlflow.set_experiment(f"finnt-{paths.portfolio}")
@@ -82,9 +87,12 @@ def log_training_run(
     # as the record has them, so that the run says the same
     settings: dict[str, Any] = json.loads(json.dumps(params))
     metrics = {name: value for name, value in metrics.items() if np.isfinite(value)}
+    learned_from = dict(_data(paths) if data is None else data)
     booster = xgb.Booster(model_file=artefact)
     with mlflow.start_run(run_name=str(model)) as run:
-        mlflow.set_tags(_provenance(paths, model))
+        mlflow.set_tags(_provenance(paths, model) | learned_from)
+        if data is not None:
+            mlflow.set_tag("logged_again", "true")
         mlflow.log_params(settings)
         mlflow.log_metrics(metrics)
         mlflow.log_text(_environment(), "environment.txt")
@@ -105,6 +113,7 @@ def log_training_run(
         "sha256": file_digest(artefact),
     }
     content = {"params": settings, "metrics": metrics, "sample": sample.tolist()}
+    content["data"] = learned_from
     write_json(_run_record(paths, model), record)
     write_json(artefact.with_name("logged.json"), content)
     return run_id
@@ -127,7 +136,9 @@ def ensured_run(paths: Paths, model: Capability) -> str:
     log.info("%s: this server has no run of the model; logging it", model)
     logged = read_json(paths.model(model).with_name("logged.json"))
     sample = np.array(logged["sample"], dtype=float)
-    return log_training_run(paths, model, logged["params"], logged["metrics"], sample)
+    # the folder of data may hold another by now
+    data = logged.get("data", {})
+    return log_training_run(paths, model, logged["params"], logged["metrics"], sample, data)
 
 
 def _run_record(paths: Paths, model: Capability) -> Path:
@@ -146,20 +157,44 @@ def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVer
 
 
 def _provenance(paths: Paths, model: Capability) -> dict[str, str]:
-    tags = {
+    changed = _git("status", "--porcelain", "--untracked-files=no").splitlines()
+    raw = paths.root / "data" / "raw" / paths.portfolio
+    visible = (p for p in sorted(raw.glob("*")) if p.suffix != ".dvc" and p.name[0] != ".")
+    return {
         "portfolio": paths.portfolio,
         "model": str(model),
         "artefact_sha256": file_digest(paths.model(model)),
+        "artefact_md5": _md5(paths.model(model)),
+        "dvc_stage": f"{model}@{paths.portfolio}",
         "git_commit": _git("rev-parse", "HEAD") or "not a git checkout",
-        "git_dirty": str(bool(_git("status", "--porcelain", "--untracked-files=no"))).lower(),
+        "git_dirty": str(bool(changed)).lower(),
+        "git_changed": ", ".join(line[2:].strip() for line in changed)[:_TAG_LENGTH],
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "sources": json.dumps({p.name: file_digest(p) for p in visible if p.is_file()}),
     }
-    for table in ("quotes", "loans"):
-        path = paths.processed / "train" / f"{table}.parquet"
-        if path.exists():
-            tags[f"data_sha256.{table}"] = file_digest(path)
-    return tags
+
+
+def _data(paths: Paths) -> dict[str, str]:
+    """Return, as tags, what both models learn from: each table's SHA-256 and DVC's of the folder.
+
+    DVC keeps a folder under the MD5 of its files' names and MD5s.
+    """
+    files = (path for path in paths.processed.rglob("*") if path.is_file())
+    names = {path.relative_to(paths.processed).as_posix(): path for path in files}
+    listed = [{"md5": _md5(names[name]), "relpath": name} for name in sorted(names)]
+    folder = hashlib.md5(json.dumps(listed, sort_keys=True).encode(), usedforsecurity=False)
+    digests = {
+        f"data_sha256.{path.stem}": file_digest(path)
+        for name, path in names.items()
+        if name in ("train/quotes.parquet", "train/loans.parquet")
+    }
+    return digests | {"data_md5": f"{folder.hexdigest()}.dir"}
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _git(*words: str) -> str:

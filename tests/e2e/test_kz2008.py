@@ -72,12 +72,36 @@ def test_the_published_file_is_recognised(added):
 
 
 @pytest.fixture(scope="module")
-def published(added):
-    """The real book's pair, in production."""
+def flagged(added):
+    """The real book with its pair in staging, and what the gate said of it."""
     lender, _ = added
+    done = lender.run("-m", "cli", "pipeline", "--portfolio", "kz2008")
+    assert done.returncode == 1, done.stdout + done.stderr
+    return lender, done.stdout + done.stderr
+
+
+def test_what_the_fairness_screens_flag_waits_for_a_person(flagged):
+    lender, printed = flagged
+    assert "finnt promote kz2008 --sign-off" in printed
+    assert not (lender.root / "build" / "kz2008" / "served.json").exists()
+    failed = [v for v in gate(lender)["verdicts"] if not v["passed"]]
+    assert {v["criterion"].partition(":")[0] for v in failed} == {"fairness"}
+
+
+@pytest.fixture(scope="module")
+def published(flagged):
+    """The real book's pair in production, signed for, and the pipeline run to its end."""
+    lender, _ = flagged
+    signed = ("--sign-off", "A. Person", "--reason", "an exploration of a public data set")
+    done = lender.run("-m", "cli", "promote", "kz2008", *signed)
+    assert done.returncode == 0, done.stdout + done.stderr
     done = lender.run("-m", "cli", "pipeline", "--portfolio", "kz2008")
     assert done.returncode == 0, done.stdout + done.stderr
     return lender
+
+
+def gate(lender):
+    return json.loads((lender.root / "build" / "kz2008" / "gate.json").read_text())
 
 
 def test_the_real_book_is_published(published):

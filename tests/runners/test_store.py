@@ -32,11 +32,12 @@ FILL_AND_ASK = """
 import json, shutil, sys
 from pathlib import Path
 import bentoml
+from finntelligence.portfolio import Capability
 from runners.store import ServedPair
 
 given = json.load(sys.stdin)
-for name, source in given["models"].items():
-    with bentoml.models.create(f"finnt-made-{name}:v1") as model:
+for tag, source in given["models"].items():
+    with bentoml.models.create(tag) as model:
         (Path(model.path) / "mlflow_model").mkdir()
         shutil.copy(source, Path(model.path) / "mlflow_model" / "model.ubj")
 answers = {}
@@ -46,7 +47,16 @@ for root in map(Path, given["roots"]):
         answers[root.name] = ["serves", pair.all_versions(pair.market()[0])]
     except Exception as error:
         answers[root.name] = [type(error).__name__, str(error)]
-print(json.dumps(answers))
+found = {}
+pair = ServedPair("simulated", Path(given["roots"][0]))
+for tag, digest in given["digests"].items():
+    try:
+        scorer = pair.stored(Capability.RISK, float(int(digest[:12], 16)))
+        found[tag] = scorer and scorer.version
+    except Exception as error:
+        found[tag] = str(error)
+found["own id"] = pair.model_id(Capability.RISK)
+print(json.dumps({"pairs": answers, "found": found}))
 """
 
 
@@ -93,8 +103,14 @@ def files(portfolio, tmp_path_factory):
         saved(folder, "acceptance", Capability.ACCEPTANCE, portfolio),
         saved(folder, "future", Capability.RISK, portfolio, format="finntelligence/99"),
         saved(folder, "mute", Capability.RISK, portfolio, evidence={}),
+        saved(folder, "former", Capability.RISK, portfolio, income_fill=3000.0),
+        saved(folder, "unfit", Capability.RISK, portfolio, format="finntelligence/98"),
     ]
     return {path.stem: path for path in made}
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def served(files, portfolio, risk="risk", acceptance="acceptance"):
@@ -103,7 +119,7 @@ def served(files, portfolio, risk="risk", acceptance="acceptance"):
         model: {
             "tag": f"finnt-made-{name}:v1",
             "file": FILE,
-            "sha256": hashlib.sha256(files[name].read_bytes()).hexdigest(),
+            "sha256": digest(files[name]),
         }
         for model, name in (("risk", risk), ("acceptance", acceptance))
     }
@@ -150,8 +166,8 @@ def cases(files, portfolio):
 
 
 @pytest.fixture(scope="module")
-def answers(files, portfolio, tmp_path_factory):
-    """Return for each case what loading the pair said."""
+def asked(files, portfolio, tmp_path_factory):
+    """Return for each case what loading the pair said, and for each model what its id found."""
     home, parent = tmp_path_factory.mktemp("store"), tmp_path_factory.mktemp("projects")
     roots = []
     for name, content in cases(files, portfolio).items():
@@ -162,7 +178,13 @@ def answers(files, portfolio, tmp_path_factory):
         if content is not None:
             (folder / "served.json").write_text(content)
         roots.append(str(root))
-    given = {"models": {name: str(path) for name, path in files.items()}, "roots": roots}
+    others = {"former": "finnt-made-risk:v0", "unfit": "finnt-made-risk:v9"}
+    tags = {others.get(name, f"finnt-made-{name}:v1"): path for name, path in files.items()}
+    given = {
+        "models": {tag: str(path) for tag, path in tags.items()},
+        "digests": {tag: digest(path) for tag, path in tags.items()} | {"nobody's": "f" * 64},
+        "roots": roots,
+    }
     done = subprocess.run(
         [sys.executable, "-c", FILL_AND_ASK],
         cwd=ROOT,
@@ -175,6 +197,11 @@ def answers(files, portfolio, tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def answers(asked):
+    return asked["pairs"]
 
 
 def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
@@ -216,6 +243,62 @@ def test_a_pair_that_does_not_fit_is_refused_with_the_fact_and_the_repair(answer
 
 def test_a_model_that_is_another_than_published_for_is_never_served(answers):
     assert {answers[case][0] for case in ("swapped", "future")} == {"ModelMismatchError"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "version"),
+    [
+        ("finnt-made-risk:v1", "finnt-made-risk:v1"),
+        ("finnt-made-risk:v0", "finnt-made-risk:v0"),
+        ("finnt-made-acceptance:v1", None),
+        ("nobody's", None),
+    ],
+)
+def test_an_id_finds_the_books_own_model_of_any_pair(asked, tag, version):
+    assert asked["found"][tag] == version
+
+
+def test_a_model_that_does_not_fit_this_engine_is_not_loaded_by_its_id(asked):
+    assert "finntelligence/98" in asked["found"]["finnt-made-risk:v9"]
+
+
+def test_a_models_id_is_the_start_of_its_files_digest(asked, files):
+    assert asked["found"]["own id"] == int(digest(files["risk"])[:12], 16)
+
+
+def test_staging_is_read_from_its_own_file_and_repaired_by_its_own_command(
+    tmp_path, files, portfolio
+):
+    folder = tmp_path / "build" / "simulated"
+    folder.mkdir(parents=True)
+    whole = served(files, portfolio)
+    (folder / "served.json").write_text(json.dumps(whole))
+    with pytest.raises(ModelMismatchError, match=r"served-staging.*finnt promote .*--to staging"):
+        ServedPair("simulated", tmp_path, "staging")
+    (folder / "served-staging.json").write_text(json.dumps(whole | {"pair": "staged"}))
+    pairs = [ServedPair("simulated", tmp_path, *alias).pair for alias in ((), ("staging",))]
+    assert pairs == ["made", "staged"]
+
+
+def test_a_served_json_that_is_no_file_is_named(tmp_path):
+    (tmp_path / "build" / "simulated" / "served.json").mkdir(parents=True)
+    with pytest.raises(ModelMismatchError, match=r"^served\.json cannot be read"):
+        ServedPair("simulated", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["cost_of_funds: [", "\xff", None])
+def test_a_policy_that_is_no_yaml_is_one_line(tmp_path, files, portfolio, content, monkeypatch):
+    folder = tmp_path / "build" / "simulated"
+    folder.mkdir(parents=True)
+    (folder / "served.json").write_text(json.dumps(served(files, portfolio)))
+    if content is not None:
+        (tmp_path / "policy.yaml").write_bytes(content.encode("latin-1"))
+    pair = ServedPair("simulated", tmp_path)
+    scorer = Scorer(xgb.Booster(), one_head(Capability.RISK, portfolio), "made:v1")
+    monkeypatch.setattr(ServedPair, "load", lambda *_: scorer)
+    with pytest.raises(InvalidDeclarationError, match=r"^policy\.yaml cannot be read") as refused:
+        pair.market()
+    assert "\n" not in str(refused.value)
 
 
 def declared(root, capabilities):
@@ -263,7 +346,7 @@ def test_a_declaration_that_is_no_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("kind", [ModelMismatchError, InvalidDeclarationError])
 def test_the_service_that_cannot_start_says_why_in_one_line(monkeypatch, kind):
-    def refuse(_):
+    def refuse(*_):
         raise kind("policy.tick: must be above 0")
 
     monkeypatch.setattr(store, "ServedPair", refuse)

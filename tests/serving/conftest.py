@@ -26,7 +26,12 @@ from serving.http_door import Door, http_door
 
 PORTFOLIOS = Path(__file__).parents[2] / "portfolios"
 LIMIT = 4096
-VERSIONS = {"risk": "finnt-made-risk:v1-0", "acceptance": "finnt-made-acceptance:v1-0"}
+VERSIONS = {
+    "pair": "0a0a0a0a-0b0b0b0b",
+    "alias": "production",
+    "risk": "finnt-made-risk:v1-0",
+    "acceptance": "finnt-made-acceptance:v1-0",
+}
 
 
 def declaration(name):
@@ -95,10 +100,10 @@ class Client:
         self.app.state.door = Door(
             engine=engine,
             version="1.2.3",
-            pair="aaaa-bbbb",
             max_body_bytes=LIMIT,
             models_ready=models_ready,
             started_at=time.time() - 5,
+            served_since=1_800_000_000.0,
         )
 
     def request(self, method, path, **words):

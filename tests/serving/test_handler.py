@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,11 @@ def test_each_decision_has_an_id_of_its_own(applicant, engine):
     answers = [asyncio.run(handle(applicant, engine)) for _ in range(50)]
     assert len({answer.decision_id for answer in answers}) == 50
     assert len({answer.decision.offers for answer in answers}) == 1
+
+
+def test_an_id_tells_the_pair_that_decided(applicant, engine):
+    decision_id = asyncio.run(handle(applicant, engine)).decision_id
+    assert re.fullmatch(engine.versions["pair"] + "-[0-9a-f]{32}", decision_id)
 
 
 def test_both_models_are_asked_at_the_same_time_about_the_same_row(

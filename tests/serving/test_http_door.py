@@ -1,6 +1,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -9,6 +10,12 @@ from finntelligence.errors import ModelUnavailableError
 from serving.http_door import PlainErrors, ready_within
 
 LIMIT = 4096  # what the client of `conftest.py` sets
+VERSIONS_OF_ANOTHER = {
+    "pair": "0c0c0c0c-0d0d0d0d",
+    "alias": "production",
+    "risk": "finnt-made-risk:v2-0",
+    "acceptance": "finnt-made-acceptance:v2-0",
+}
 
 
 def problem(response, status):
@@ -205,13 +212,46 @@ def test_status_says_what_is_served_to_the_exact_version(client, path, engine, p
     content = client.get(path).json()
     assert content["status"] == "ready"
     assert content["version"] == "1.2.3"
-    assert content["pair"] == "aaaa-bbbb"
+    assert content["pair"] == engine.versions["pair"]
+    assert content["alias"] == engine.versions["alias"]
+    assert content["served_since"] == "2027-01-15T08:00:00+00:00"
+    assert content["reload_refused"] is None
     assert content["models"] == {
         name: {"version": engine.versions[name], "ready": True} for name in ("risk", "acceptance")
     }
     assert content["portfolio"]["digest"] == portfolio.digest
     assert content["policy"]["digest"] == engine.market.policy.digest
     assert content["uptime_s"] >= 5
+
+
+def test_another_engine_takes_over_at_once_and_says_since_when(client, engine, example):
+    door = client.app.state.door
+    other = replace(engine, versions=VERSIONS_OF_ANOTHER)
+    before = time.time()
+    client.app.state.door = replace(door, reload_refused="no such model").serving(other)
+    assert before <= client.app.state.door.served_since <= time.time()
+    content = client.get("/v1/status").json()
+    assert content["pair"] == VERSIONS_OF_ANOTHER["pair"]
+    assert content["models"]["risk"]["version"] == VERSIONS_OF_ANOTHER["risk"]
+    assert content["reload_refused"] is None
+    assert client.post("/v1/offers", json=example).json()["versions"] == other.versions
+
+
+def test_a_request_in_flight_ends_with_the_engine_it_began_with(
+    client_for, engine_for, market, example
+):
+    other = replace(engine_for(market), versions=VERSIONS_OF_ANOTHER)
+
+    async def while_the_door_changes(rows):
+        client.app.state.door = client.app.state.door.serving(other)
+        return market.risk.coefficients(rows)
+
+    client = client_for(engine_for(market, score_risk=while_the_door_changes))
+    first, second = (client.post("/v1/offers", json=example).json() for _ in range(2))
+    assert first["decision_id"].startswith("0a0a0a0a-0b0b0b0b-")
+    assert first["versions"]["risk"] == "finnt-made-risk:v1-0"
+    assert second["decision_id"].startswith("0c0c0c0c-0d0d0d0d-")
+    assert second["versions"] == VERSIONS_OF_ANOTHER
 
 
 def test_status_is_degraded_while_one_model_does_not_answer(client_for, engine):

@@ -35,12 +35,24 @@ def test_every_setting_comes_from_its_variable(kind, name, monkeypatch):
     assert getattr(kind(), name) == default + 1
 
 
-@pytest.mark.parametrize("value", ["-1", "0", "1e12", "nan", "many", ""])
-@pytest.mark.parametrize(("kind", "name"), FIELDS)
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (kind, name, value)
+        for kind, name in FIELDS
+        for value in ("-1", "0", "1e12", "nan", "many", "")
+        if (name, value) != ("reload_s", "0")  # the one thing that can be turned off
+    ],
+)
 def test_an_impossible_value_is_refused_by_name(kind, name, value, monkeypatch):
     monkeypatch.setenv(variable(kind, name), value)
     with pytest.raises(ValidationError, match=name):
         kind()
+
+
+def test_looking_for_new_pairs_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("FINNT_FRONT_RELOAD_S", "0")
+    assert FrontSettings().reload_s == 0
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)

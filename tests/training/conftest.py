@@ -138,6 +138,7 @@ def trained(tmp_path_factory):
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["evaluate"] |= {"bootstrap": 40, "decisions": 20, "screened": 300, "priced": 50}
     params["evaluate"] |= {"curved": 50, "explained": 200, "permuted": 500, "learned": 1000}
+    params["judge"] = params.get("judge", {}) | {"replicates": 20}
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     book = simulate("W1", quotes=8_000, seed=5)
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,7 @@ def built(trained):
 
 def test_both_models_are_judged_on_held_out_and_on_randomised_rows(trained, built):
     found = read_json(built / "evaluation.json")
-    assert set(found) == {"risk", "acceptance", "decisions", "fairness"}
+    assert set(found) == {"risk", "acceptance", "decisions", "fairness", "judgement"}
     holdout = Paths("simulated", trained).processed / "holdout"
     for model, table in (("risk", "loans"), ("acceptance", "quotes")):
         frame = read_table(holdout / f"{table}.parquet")
@@ -41,6 +41,15 @@ def test_groups_are_screened_that_no_model_sees(built, simulated):
     assert set(fairness) == {f.name for f in simulated.fields if f.role in ("protected", "group")}
     assert fairness["group"]["screens"]
     assert set(fairness["group"]["list_price"]) == {"screens", "means"}
+
+
+def test_policies_are_judged_on_held_out_randomised_quotes(trained, built):
+    found = read_json(built / "evaluation.json")["judgement"]
+    frame = read_table(Paths("simulated", trained).processed / "holdout" / "quotes.parquet")
+    assert found["rows"] == len(frame)
+    assert found["randomised_rows"] == frame["is_randomised"].sum()
+    assert set(found["policies"]) == {"list price", "lowest price tested", "engine"}
+    assert found["params"]["replicates"] == 20
 
 
 def test_the_simulated_book_is_judged_beside_its_truth(built):

@@ -11,8 +11,17 @@ import yaml
 from dvc.repo import Repo
 
 from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from tests import own_book
 from tests.lending_club import compact, made_loans
-from training.ingest import LOADERS, add_source, ingest, ingested_portfolios, load, main
+from training.ingest import (
+    LOADERS,
+    add_source,
+    forget_source,
+    ingest,
+    ingested_portfolios,
+    load,
+    main,
+)
 from training.tables import load_portfolio, read_table, validated_quotes
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +86,8 @@ def test_every_loader_has_a_declaration_and_a_listed_source():
 
 
 def test_every_listed_source_says_where_from_and_which_bytes():
-    for source in yaml.safe_load((ROOT / "data" / "sources.yaml").read_text()).values():
+    sources = yaml.safe_load((ROOT / "data" / "sources.yaml").read_text())
+    for source in (sources[name] for name in LOADERS):  # other books are a lender's own
         assert source["title"]
         assert source["how"]
         assert source["licence"]
@@ -136,6 +146,64 @@ def test_adding_puts_the_file_under_dvc_and_lists_the_book(dta, project):
     }
     with Repo(str(project)) as repo:
         assert repo.status() == {}
+
+
+@pytest.fixture
+def own(project, tmp_path):
+    """A lender's own book, declared and laid out, and its folder of files."""
+    (project / "portfolios" / "sierra.yaml").write_text(yaml.safe_dump(own_book.declaration()))
+    path = project / "data" / "sources.yaml"
+    sources = yaml.safe_load(path.read_text()) | {"sierra": own_book.source()}
+    path.write_text(yaml.safe_dump(sources))
+    own_book.written(tmp_path / "export", quotes=60)
+    return tmp_path / "export"
+
+
+def test_a_lenders_own_folder_is_added_ingested_and_forgotten(own, project, caplog):
+    before = state(project / "data")
+    added = add_source("sierra", own, project)
+    assert (added.outcome, added.path) == ("added", Path("data/raw/sierra/export"))
+    assert "the lender's own files" in str(added)
+    assert "is not one of" not in caplog.text
+    assert state(project / added.path) == state(own)
+    assert pointer_md5(project / added.path).endswith(".dir")
+    assert add_source("sierra", own, project).outcome == "unchanged"
+    ingest("sierra", project)
+    quotes = read_table(project / "data" / "interim" / "sierra" / "quotes.parquet")
+    assert len(quotes) == added.quotes == 60
+    shutil.rmtree(project / "data" / "interim")
+    forget_source("sierra", project)
+    lists = Path("portfolios.yaml")
+    after = state(project / "data")
+    assert yaml.safe_load(after.pop(lists)) == yaml.safe_load(before.pop(lists))
+    assert after == before
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interrupt_leaves_a_lenders_own_folder_as_it_was(own, project, monkeypatch, moment):
+    add_source("sierra", own, project)
+    own_book.written(own, quotes=50)
+    before = state(project / "data")
+    real_add = Repo.add
+
+    def interrupted(self, target):
+        if moment == "after":
+            real_add(self, target)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Repo, "add", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            add_source("sierra", own, project)
+    assert state(project / "data") == before
+    assert add_source("sierra", own, project).quotes == 50
+
+
+def test_a_book_that_was_never_added_cannot_be_forgotten(dta, project, monkeypatch):
+    add_source("kz2008", dta, project)
+    monkeypatch.chdir(project)
+    with pytest.raises(SystemExit, match="lending_club: was not added; added: kz2008"):
+        main(["lending_club", "--forget"])
 
 
 @pytest.fixture
@@ -260,7 +328,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(dta, other, project, mo
         Path(target).write_bytes(other.read_bytes())
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.ingest.shutil.copyfile", copy_of_another)
+        patch.setattr("training.books.raw.shutil.copyfile", copy_of_another)
         with pytest.raises(InvalidDataError, match="changed while it was being read"):
             add_source("kz2008", dta, project)
     assert not raw(project).exists()

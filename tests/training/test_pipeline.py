@@ -6,10 +6,12 @@ import pytest
 import yaml
 
 from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from finntelligence.portfolio import Capability
 from training.pipeline import PipelineError, portfolios_present, run
 from training.publish import stored_pair_is_whole
 from training.stages import Paths
 from training.tracking import client
+from training.train import train
 
 ROOT = Path(__file__).parents[2]
 DONE = "stages: {publish: {matrix: {portfolio: [simulated]}, cmd: 'true'}}"
@@ -66,6 +68,7 @@ def test_a_book_that_cannot_price_ends_with_its_risk_model_in_the_registry(proje
     """Even where DVC has nothing to run, as after a pull on another machine."""
     path = project / "portfolios" / "simulated.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"capabilities": ["risk"]}))
+    train(Capability.RISK, "simulated")
     dvc_project(project, DONE.replace("publish", "promote_risk_only"))
     for _ in range(2):
         run("simulated", project)
@@ -78,6 +81,7 @@ def test_a_book_that_cannot_price_ends_with_its_risk_model_in_the_registry(proje
 def test_running_a_finished_pipeline_again_leaves_a_rolled_back_model_rolled_back(project):
     path = project / "portfolios" / "simulated.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"capabilities": ["risk"]}))
+    train(Capability.RISK, "simulated")
     dvc_project(project, DONE.replace("publish", "promote_risk_only"))
     run("simulated", project)
     name = "finnt-simulated-risk"

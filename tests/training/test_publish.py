@@ -15,12 +15,13 @@ from training.tracking import MODELS, client, registered_name
 from training.train import train
 
 PATHS = Paths("simulated")
+PARAMS = PromoteParams(minimum_gain=0.0, applicants=100, bootstrap=20)
 
 
 @pytest.fixture
 def promoted(project):
     """A project whose pair is in production; nothing is published yet."""
-    return promote("simulated", PromoteParams(minimum_gain=0.0))
+    return promote("simulated", PARAMS)
 
 
 @pytest.fixture
@@ -157,8 +158,9 @@ def pulled(served, project, monkeypatch):
     with monkeypatch.context() as other_machine:
         other_machine.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'empty.db'}")
         retrain(project)
-        promote("simulated", PromoteParams(minimum_gain=0.0))
-        theirs = publish("simulated")
+        promote("simulated", PARAMS)
+        main("simulated", only_if_needed=False)
+        theirs = read_json(PATHS.served)
     for entry in theirs["models"].values():
         bentoml.models.delete(entry["tag"])
     PATHS.served.write_bytes(ours)
@@ -179,7 +181,7 @@ def test_a_newer_pair_that_was_pulled_is_served(pulled, store_is_lost):
 def test_a_refused_pair_does_not_keep_production_from_being_restored(served):
     path = PATHS.build / "evaluation.json"
     content = read_json(path)
-    content["risk"]["holdout"]["gain"]["value"] = -1
+    content["risk"]["price"]["violations"]["model"]["violations"] = 1
     path.write_text(json.dumps(content))
     for entry in served["models"].values():
         bentoml.models.delete(entry["tag"])
@@ -197,7 +199,7 @@ def test_a_registry_without_a_production_pair_is_refused():
 @pytest.mark.parametrize("behind", MODELS)
 def test_aliases_on_two_pairs_are_refused(served, project, behind):
     retrain(project)
-    promote("simulated", PromoteParams(minimum_gain=0.0))
+    promote("simulated", PARAMS)
     client().set_registered_model_alias(registered_name("simulated", behind), "production", "1")
     before = PATHS.served.read_bytes()
     with pytest.raises(ModelMismatchError, match="never promoted as one pair"):

@@ -31,7 +31,7 @@ def test_a_trained_book_is_here_and_not_yet_published(rows):
 
 
 def test_a_published_book_shows_its_pair_its_versions_and_a_whole_store(rows):
-    pair = promote(SIMULATED, PromoteParams(minimum_gain=0.0))["pair"]
+    pair = promote(SIMULATED, PromoteParams(minimum_gain=0.0, applicants=100, bootstrap=20))["pair"]
     assert rows()[SIMULATED] == ("here", "none", "version 1", "version 1", "none")
     served = publish(SIMULATED)
     assert rows()[SIMULATED] == ("here", pair, "version 1", "version 1", "whole")

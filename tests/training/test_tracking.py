@@ -6,6 +6,7 @@ import mlflow
 import numpy as np
 import pytest
 import xgboost as xgb
+import yaml
 from mlflow.models import get_model_info
 
 from finntelligence.features import feature_names
@@ -87,6 +88,48 @@ def test_a_run_names_the_commit_and_whether_the_tree_was_clean(project):
     with (project / "params.yaml").open("a") as file:
         file.write("# changed\n")
     assert client().get_run(log_again()).data.tags["git_dirty"] == "true"
+
+
+def test_a_run_names_what_had_changed_since_its_commit(project):
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "params.yaml", "policy.yaml"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    for name in ("params.yaml", "policy.yaml"):
+        with (project / name).open("a") as file:
+            file.write("# changed\n")
+    assert client().get_run(log_again()).data.tags["git_changed"] == "params.yaml, policy.yaml"
+
+
+def test_a_run_names_its_data_and_its_model_as_dvc_does(project, run):
+    tags, paths = run.data.tags, Paths("simulated")
+    assert tags["dvc_stage"] == "risk@simulated"
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], check=True)
+    for path, tag in ((paths.processed, "data_md5"), (paths.model(RISK), "artefact_md5")):
+        subprocess.run(["dvc", "add", "--quiet", str(path)], check=True)
+        pointer = yaml.safe_load(path.with_name(f"{path.name}.dvc").read_text())
+        assert tags[tag] == pointer["outs"][0]["md5"]
+
+
+def test_a_run_names_the_sources_of_a_real_book_by_their_digests(project):
+    raw = project / "data" / "raw" / "simulated"
+    raw.mkdir(parents=True)
+    (raw / "book.zip").write_bytes(b"published")
+    (raw / "book.zip.dvc").write_text("outs: []\n")
+    sources = json.loads(client().get_run(log_again()).data.tags["sources"])
+    assert sources == {"book.zip": file_digest(raw / "book.zip")}
+
+
+@pytest.mark.usefixtures("empty_server")
+def test_a_run_logged_again_keeps_the_data_the_model_learned_from():
+    before = record_of(RISK)["data"]
+    table = Paths("simulated").processed / "train" / "loans.parquet"
+    table.write_bytes(b"other data")
+    tags = client().get_run(ensured_run(Paths("simulated"), RISK)).data.tags
+    assert {name: tags[name] for name in before} == before
+    assert tags["data_sha256.loans"] != file_digest(table)
+    assert tags["logged_again"] == "true"
+    assert record_of(RISK)["data"] == before
 
 
 def test_a_run_outside_git_says_so(run):

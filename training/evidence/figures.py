@@ -1,5 +1,6 @@
 """The evidence as pictures: the same figures give the same bytes."""
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 __all__ = [
     "draw_bars",
     "draw_contributions",
+    "draw_densities",
     "draw_dependence",
     "draw_elasticities",
     "draw_learning_curve",
+    "draw_policies",
     "draw_price_curves",
     "draw_reliability",
 ]
@@ -41,6 +44,7 @@ _TOLD = ("rows", "events", "randomised", "model_interval")
 _MARKS = {"model": ("D", BLUE), "truth": ("*", GREEN)}
 _RIVAL_MARKS = (("s", GREY), ("^", GREY))
 _MOST_BARS = 15
+_MOST_STRATA = 6
 
 
 @contextmanager
@@ -195,6 +199,36 @@ def draw_learning_curve(points: Sequence[Row], title: str, path: Path) -> None:
         ax.set_xticks(_of(points, "rows"), [f"{rows:,}" for rows in _of(points, "rows")])
         ax.minorticks_off()
         ax.set(xlabel="rows learned from", ylabel="log-loss on the hold-out", title=title)
+
+
+def draw_policies(values: Mapping[str, Row], label: str, title: str, path: Path) -> None:
+    """Draw every policy's value with its interval, the first on top."""
+    names = list(values)[::-1]
+    with _figure(path, size=(6, 1.2 + 0.4 * len(names))) as axes:
+        ax = axes[0, 0]
+        rows = [values[name] for name in names]
+        value = np.array(_of(rows, "value"))
+        # of few resamples both percentiles may lie on one side of the value
+        reach = np.maximum([value - _of(rows, "low"), _of(rows, "high") - value], 0)
+        ax.errorbar(value, names, xerr=reach, fmt="o", color=BLUE, capsize=3)
+        ax.axvline(0, color="black", lw=0.8)
+        ax.set(xlabel=label, title=title)
+        ax.margins(y=0.3)
+
+
+def draw_densities(strata: Mapping[str, Sequence[Sequence[float]]], title: str, path: Path) -> None:
+    """Draw each stratum's pairs of price, less list, and density; the first few strata."""
+    some = dict(itertools.islice(strata.items(), _MOST_STRATA))
+    height = -(-len(some) // 2)
+    with _figure(path, height, 2, (8, 2.2 * height)) as axes:
+        for ax in axes.flat[len(some) :]:
+            ax.set_axis_off()
+        for ax, (name, pairs) in zip(axes.flat, some.items(), strict=False):
+            offset, density = np.array(pairs).T
+            ax.plot(100 * offset, density / 100, ".", ms=3, color=BLUE)
+            ax.set_ylim(bottom=0)
+            ax.set(title=name, xlabel="price units above list", ylabel="density")
+        axes[0, 0].figure.suptitle(title)
 
 
 def _of(rows: Sequence[Row], name: str) -> list[Any]:

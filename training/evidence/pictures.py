@@ -11,7 +11,7 @@ from training.evidence import figures
 from training.evidence.findings import Evidence
 from training.evidence.reliability import write_series
 
-__all__ = ["draw", "slug"]
+__all__ = ["draw", "draw_judgement", "slug"]
 
 _LABELS = {
     "predicted": "predicted probability",
@@ -47,6 +47,19 @@ def draw(model: str, evidence: Evidence, portfolio: Portfolio, folder: Path) -> 
         title,
         folder / f"{model}_stability.png",
     )
+
+
+def draw_judgement(found: Mapping[str, Any], portfolio: Portfolio, folder: Path) -> None:
+    """Draw what policies would have earned, and the densities behind it, where there is any."""
+    values = {name: p["dr"] for name, p in found["policies"].items() if "dr" in p}
+    if values:
+        label = f"{portfolio.currency} a request, doubly robust, 95 %"
+        title = f"{portfolio.name}: policies"
+        figures.draw_policies(values, label, title, folder / "judgement.png")
+    densities = {s["stratum"]: s["density"] for s in found["support"] if "density" in s}
+    if densities:
+        title = f"{portfolio.name}: prices drawn"
+        figures.draw_densities(densities, title, folder / "densities.png")
 
 
 def _draw_price(model: str, price: Mapping[str, Any], title: str, folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from finntelligence.portfolio import Capability, Portfolio
 from training.evidence.fair_lending import fair_lending
+from training.evidence.off_policy import off_policy
 from training.evidence.page import Picture, Section, Table, cell, interval, page
 
 __all__ = ["report"]
@@ -57,6 +58,8 @@ def report(
         sections += _of_model(str(model), found[str(model)], plots, portfolio)
     if "decisions" in found:
         sections.append(_of_engine(found["decisions"], portfolio))
+    if "judgement" in found:
+        sections.append(off_policy(found["judgement"], plots, portfolio.currency))
     sections += fair_lending(found["fairness"])
     notices = [_SIMULATED] if portfolio.name == "simulated" else []
     return page(f"{portfolio.title}: evidence", notices, sections)

@@ -28,6 +28,8 @@ DRAWN = {
     "contributions": (figures.draw_contributions, PARTS, {"fico": np.array([0.3, 0.6, 1])}),
     "dependence": (figures.draw_dependence, DEPENDENCE),
     "bars": (figures.draw_bars, {f"field {i}": float(i) for i in range(30)}, "x"),
+    "policies": (figures.draw_policies, {"list": ESTIMATE, "engine": ESTIMATE}, "USD"),
+    "densities": (figures.draw_densities, {f"s {i}": [[-0.01, 9], [0, 8]] for i in range(7)}),
     "learning_curve": (figures.draw_learning_curve, LEARNED),
 }
 

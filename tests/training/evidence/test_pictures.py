@@ -5,7 +5,7 @@ import pytest
 
 from finntelligence.portfolio import Capability
 from training.evidence.findings import EvidenceParams, evidence
-from training.evidence.pictures import draw, slug
+from training.evidence.pictures import draw, draw_judgement, slug
 from training.evidence.price_curves import Prices
 from training.evidence.subject import Subject
 from training.stages import Paths, load_policy
@@ -51,3 +51,13 @@ def test_what_is_absent_is_not_drawn(judged, simulated, tmp_path):
 
 def test_segments_have_files_of_their_own():
     assert slug("fico from 660 below 694") != slug("fico below 694")
+
+
+def test_judged_policies_and_their_densities_are_drawn_where_there_are_any(simulated, tmp_path):
+    value = {"value": 1.0, "low": 0.5, "high": 1.5}
+    stratum = {"stratum": "low", "density": [[-0.01, 9.0], [0.0, 8.0]]}
+    found = {"policies": {"list": {"dr": value}, "far": {}}, "support": [stratum, {"absent": ""}]}
+    draw_judgement(found, simulated, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"judgement.png", "densities.png"}
+    draw_judgement({"policies": {"far": {}}, "support": []}, simulated, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -140,7 +140,9 @@ def test_rows_too_few_to_hold_any_out_get_no_trees(problem):
 
 
 @pytest.mark.parametrize(("model", "depth"), [(Capability.ACCEPTANCE, 3), (Capability.RISK, 4)])
-def test_each_model_has_a_depth_of_its_own_unless_told_otherwise(problem, model, depth, monkeypatch):
+def test_each_model_has_a_depth_of_its_own_unless_told_otherwise(
+    problem, model, depth, monkeypatch
+):
     base, sample, held = problem
     seen = []
     boosted = slope_guard.boosted

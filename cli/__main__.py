@@ -1,0 +1,5 @@
+"""`python -m cli` is `finnt`."""
+
+from cli import main
+
+main()

@@ -1,0 +1,167 @@
+"""The decision log that the doors write to and read from; durable before anybody is answered."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import sqlalchemy as sa
+
+from finntelligence.declaration import canonical_json
+from finntelligence.errors import FinntelligenceError
+from serving.record.chain import Event, sha256
+from serving.record.database import current, opened, snapshot
+from serving.record.entry import Entry, Outcome, micros
+from serving.record.errors import RecordUnavailableError
+from serving.record.idempotency import Answered, claimed, known
+from serving.record.outcomes import attached
+from serving.record.reader import Recorded, shown
+from serving.record.schema import documents
+from serving.record.settings import RecordSettings
+from serving.record.writer import Transaction, Work, Writer, now_us
+
+__all__ = ["DecisionLog"]
+
+_DRAIN_S = 30
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLog:
+    """One process's access to the record; make it with `open`, after the process was forked."""
+
+    engine: sa.Engine
+    settings: RecordSettings
+    writer: Writer
+
+    @classmethod
+    def open(cls, settings: RecordSettings, portfolio: str, root: Path) -> Self:
+        """Connect, check the schema, start the writer.
+
+        Raises:
+            InvalidDeclarationError: when the settings name no database.
+            RecordSchemaError: when PostgreSQL's schema must be migrated first.
+            RecordUnavailableError: when the database does not answer.
+        """
+        engine = opened(settings.database(portfolio, root))
+        try:
+            current(engine)
+        except FinntelligenceError:
+            engine.dispose()
+            raise
+        return cls(engine, settings, Writer(engine, settings.queue, settings.batch))
+
+    @property
+    def waiting(self) -> int:
+        """Entries that wait to be durable: the record's lag."""
+        return self.writer.waiting
+
+    async def append(self, entry: Entry) -> Mapping[str, Any]:
+        """Record a decision; return its answer once that is durable.
+
+        Where another request with the same idempotency key was faster, nothing is recorded and the
+        answer is the other's.
+
+        Raises:
+            RecordUnavailableError: when the record is down, full or too slow, or the entry too
+                large; nobody may then be answered.
+            IdempotencyConflictError: when the key was used for another request.
+            ValueError: when JSON cannot say the entry.
+        """
+        event = self._event(entry)
+        until_us = now_us() + round(self.settings.idempotency_hours * 3.6e9)
+
+        def work(transaction: Transaction) -> Mapping[str, Any]:
+            if entry.idempotency_key is not None:
+                earlier = claimed(transaction, entry, until_us)
+                if earlier is not None:
+                    return earlier
+            transaction.add(event)
+            return entry.answer
+
+        answer: Mapping[str, Any] = await self._written(work)
+        return answer
+
+    async def answered(self, key_digest: str, request_digest: str) -> Answered:
+        """Return the answer that was given to this idempotency key; None if there is none.
+
+        Raises:
+            IdempotencyConflictError: when the key was used for another request.
+            RecordUnavailableError: when the record does not answer.
+        """
+
+        def read() -> Answered:
+            with snapshot(self.engine) as connection:
+                return known(connection, key_digest, request_digest)
+
+        return await self._read(read)
+
+    async def attach(self, outcome: Outcome) -> Outcome:
+        """Record what became of a decision; the same outcome again is recorded once.
+
+        Raises:
+            UnknownDecisionError: when there is no such decision.
+            OutcomeConflictError: when it contradicts the decision or an earlier outcome.
+            RecordUnavailableError: when the record does not answer.
+        """
+        found: Outcome = await self._written(lambda current: attached(current, outcome))
+        return found
+
+    async def decision(self, decision_id: str) -> Recorded:
+        """Return a recorded decision.
+
+        Raises:
+            UnknownDecisionError: when there is no such decision.
+            RecordUnavailableError: when the record does not answer.
+        """
+        return await self._read(lambda: shown(self.engine, decision_id))
+
+    async def keep(self, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        """Keep documents, each once; return each one's digest, for `Entry.documents`.
+
+        Call it when an engine is made, before its first decision.
+
+        Raises:
+            RecordUnavailableError: when the record does not answer.
+        """
+        texts = {name: canonical_json(content) for name, content in contents.items()}
+        rows = [{"digest": sha256(text), "content": text} for text in sorted(texts.values())]
+
+        def work(transaction: Transaction) -> None:
+            for row in rows:
+                there = sa.exists().where(documents.c.digest == row["digest"])
+                values = sa.select(*(sa.literal(row[name]) for name in ("digest", "content")))
+                new = sa.insert(documents).from_select(["digest", "content"], values.where(~there))
+                transaction.connection.execute(new)
+
+        await self._written(work)
+        return {name: sha256(text) for name, text in texts.items()}
+
+    async def close(self) -> None:
+        """Take no more entries, write those that wait, disconnect."""
+        await asyncio.to_thread(self.writer.close, _DRAIN_S)
+        self.engine.dispose()
+
+    def _event(self, entry: Entry) -> Event:
+        content = canonical_json(entry.to_content())
+        if len(content) > self.settings.max_entry_bytes:
+            most = self.settings.max_entry_bytes
+            raise RecordUnavailableError(f"an entry of the decision record exceeds {most} bytes")
+        at_us = micros(entry.at)
+        return Event(kind="decision", at_us=at_us, content=content, decision_id=entry.decision_id)
+
+    async def _written(self, work: Work) -> Any:
+        future = self.writer.submit(work)
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise RecordUnavailableError("the decision record does not answer in time") from error
+
+    async def _read(self, read: Callable[[], _Found]) -> _Found:
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                return await asyncio.to_thread(read)
+        except TimeoutError as error:
+            raise RecordUnavailableError("the decision record does not answer in time") from error

@@ -1,0 +1,1 @@
+"""The decision record: every answered decision, durable, chained, verifiable and replayable."""

@@ -1,0 +1,206 @@
+"""Group commit: one thread takes everything that waits into one transaction.
+
+An entry is acknowledged after its transaction's commit, never before. When the database fails,
+whatever was in that transaction is refused with a typed error; the next one reads the chain's head
+again, for the failed commit may have arrived after all. What was recorded but not acknowledged does
+no harm: nobody was answered.
+"""
+
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from finntelligence.declaration import canonical_json
+from finntelligence.errors import FinntelligenceError
+from serving.record.chain import START, Event, Head, link
+from serving.record.database import FAILURES, unavailable, writing
+from serving.record.errors import RecordUnavailableError
+from serving.record.schema import chains, records
+
+__all__ = ["Transaction", "Work", "Writer", "now_us", "transaction"]
+
+_MOST_HEADS = 32  # that an opening names: the newest
+_REFUSED = (sa.exc.IntegrityError, sa.exc.DataError)  # one entry's fault, not the database's
+_DEADLOCK = "40P01"  # PostgreSQL's word for two batches that claim the same keys
+
+
+def now_us() -> int:
+    """Return microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Transaction:
+    """One transaction of one writer: what is added becomes the next records of its chain."""
+
+    def __init__(self, connection: sa.Connection, writer: str, head: Head | None) -> None:
+        self.connection = connection
+        self._writer = writer
+        self._rows: list[dict[str, Any]] = []
+        self.head = head if head is not None else self._found()
+        if self.head == START:
+            self._open()
+
+    def add(self, event: Event) -> None:
+        """Chain an event."""
+        row = link(self._writer, self.head, event)
+        self._rows.append(row)
+        self.head = Head(row["seq"], row["hash"])
+
+    def flush(self) -> None:
+        """Write what was added, so that this transaction can read it."""
+        if self._rows:
+            self.connection.execute(sa.insert(records), self._rows)
+            self._rows = []
+
+    def finish(self) -> None:
+        """Write what was added, and the chain's new head."""
+        self.flush()
+        moved = {"seq": self.head.seq, "hash": self.head.hash}
+        own = chains.c.writer == self._writer
+        self.connection.execute(sa.update(chains).where(own, chains.c.seq < moved["seq"]), moved)
+
+    def _found(self) -> Head:
+        own = sa.select(chains.c.seq, chains.c.hash).where(chains.c.writer == self._writer)
+        row = self.connection.execute(own).one_or_none()
+        return Head(*row) if row else START
+
+    def _open(self) -> None:
+        """Begin the chain by naming the heads of the others."""
+        at_us = now_us()
+        newest = sa.select(chains.c.writer, chains.c.seq, chains.c.hash)
+        newest = newest.order_by(chains.c.started_us.desc(), chains.c.writer).limit(_MOST_HEADS)
+        heads = [list(row) for row in self.connection.execute(newest)]
+        start = {"writer": self._writer, "started_us": at_us, **START._asdict()}
+        self.connection.execute(sa.insert(chains), start)
+        content = canonical_json({"heads": heads})
+        self.add(Event(kind="opening", at_us=at_us, content=content))
+
+
+Work = Callable[[Transaction], Any]
+"""What one entry does in a transaction; it may raise a typed error before it has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    work: Work
+    done: "Future[Any]"
+
+
+class Writer:
+    """The thread that writes, and the bounded queue before it; one chain of its own."""
+
+    def __init__(self, engine: sa.Engine, queue: int, batch: int) -> None:
+        self._engine, self._queue, self._batch = writing(engine), queue, batch
+        self.name = uuid.uuid4().hex
+        self._head: Head | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._turn = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="decision-record", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Entries that wait to be written."""
+        return len(self._waiting)
+
+    def submit(self, work: Work) -> "Future[Any]":
+        """Queue one entry; the future's result is the work's, once it is durable.
+
+        Raises:
+            RecordUnavailableError: when the queue is full, or the record is closed.
+        """
+        item = _Waiting(work, Future())
+        with self._turn:
+            if self._closing:
+                raise RecordUnavailableError("the decision record is closed")
+            if len(self._waiting) >= self._queue:
+                raise RecordUnavailableError("the decision record cannot keep up; try again")
+            self._waiting.append(item)
+            self._turn.notify()
+        return item.done
+
+    def close(self, seconds: float) -> None:
+        """Take no more; write what waits, for at most `seconds`."""
+        with self._turn:
+            self._closing = True
+            self._turn.notify()
+        self._thread.join(seconds)
+        with self._turn:
+            late, self._waiting = self._waiting, deque()
+        for item in late:
+            if item.done.set_running_or_notify_cancel():
+                item.done.set_exception(RecordUnavailableError("the decision record was closed"))
+
+    def _run(self) -> None:
+        while batch := self._taken():
+            wanted = [item for item in batch if item.done.set_running_or_notify_cancel()]
+            if wanted:
+                self._write(wanted)
+
+    def _taken(self) -> list[_Waiting]:
+        """Return what waits, at most a batch of it; nothing once closed and drained."""
+        with self._turn:
+            self._turn.wait_for(lambda: self._waiting or self._closing)
+            count = min(len(self._waiting), self._batch)
+            return [self._waiting.popleft() for _ in range(count)]
+
+    def _write(self, batch: list[_Waiting], again: bool = True) -> None:
+        try:
+            results = self._committed(batch)
+        except FAILURES as error:
+            self._head = None
+            if again and _is_refused(error):
+                for item in batch:  # alone, so that one of them does not fail the others
+                    self._write([item], again=False)
+                return
+            results = [unavailable(error)] * len(batch)
+        except Exception as error:  # noqa: BLE001 - a defect must not end the thread
+            self._head = None
+            results = [error] * len(batch)
+        for item, result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                item.done.set_exception(result)
+            else:
+                item.done.set_result(result)
+
+    def _committed(self, batch: list[_Waiting]) -> list[Any]:
+        results: list[Any] = []
+        with self._engine.begin() as connection:
+            current = Transaction(connection, self.name, self._head)
+            for item in batch:
+                try:
+                    results.append(item.work(current))
+                except FinntelligenceError as error:
+                    results.append(error)
+            current.finish()
+        self._head = current.head
+        return results
+
+
+def _is_refused(error: Exception) -> bool:
+    state = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, _REFUSED) or state == _DEADLOCK
+
+
+def transaction(engine: sa.Engine, work: Work) -> Any:
+    """Do one work in a transaction and a chain of its own, for a command.
+
+    Raises:
+        RecordUnavailableError: when the database does not answer.
+    """
+    try:
+        with writing(engine).begin() as connection:
+            current = Transaction(connection, uuid.uuid4().hex, START)
+            result = work(current)
+            current.finish()
+    except FAILURES as error:
+        raise unavailable(error) from error
+    return result

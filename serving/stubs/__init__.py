@@ -1,0 +1,1 @@
+"""What protoc makes of proto/finntelligence/v1/offers.proto; `make protos` makes it anew."""

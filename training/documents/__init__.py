@@ -1,0 +1,1 @@
+"""Documents of trained models for those who answer for them: model cards, a model-risk pack."""

@@ -1,0 +1,69 @@
+"""A lending policy in words, one sentence a rule, for those who answer for it."""
+
+from finntelligence.policy import Policy
+from finntelligence.portfolio import Portfolio
+
+__all__ = ["in_words"]
+
+_WHERE_UNKNOWN = {"pti": "payment over income", "dti": "debt payments over income"}
+_DONE = {"decline": "nothing is offered", "skip": "its rule is left out"}
+
+
+def in_words(policy: Policy, portfolio: Portfolio) -> tuple[str, ...]:
+    """Return the policy as sentences; a rule that does not apply is said not to."""
+    ratios = ", ".join(f"{ratio:.0%}" for ratio in policy.principal_ratios)
+    terms = ", ".join(map(str, policy.terms))
+    convention = str(portfolio.price.convention).replace("_", " ")
+    return (
+        f"Amounts: {ratios} of what is asked for, in steps of {policy.principal_step:,g} "
+        f"{portfolio.currency}, from {policy.minimum_principal:,.0f} to "
+        f"{policy.maximum_principal:,.0f}. Terms: {terms} months.",
+        f"Quoted rates ({convention}): {policy.minimum_rate:.2%} to {policy.maximum_rate:.2%} in "
+        f"steps of {100 * policy.tick:g} points, and no further than "
+        f"{100 * policy.trust_below:g} points below and {100 * policy.trust_above:g} points above "
+        "the list price.",
+        _apr(policy),
+        _cap(
+            policy.pti_cap, "The instalment takes at most {:.0%} of monthly income", "instalments"
+        ),
+        _cap(policy.dti_cap, "All debt payments take at most {:.0%} of income", "debt payments"),
+        _cap(
+            policy.pd_cutoff,
+            "No offer at a lifetime probability of default above {:.0%}",
+            "the probability of default",
+        ),
+        _cap(
+            policy.minimum_raroc,
+            "The risk-adjusted return on capital is at least {:.0%}",
+            "the return on capital",
+        ),
+        *(
+            f"Where {_WHERE_UNKNOWN.get(rule, rule)} cannot be known, {_DONE.get(does, does)}."
+            for rule, does in sorted(policy.if_missing.items())
+        ),
+        _menu(policy),
+        "Among all permitted offers the engine takes those of highest expected profit: it "
+        "optimises profit, and fairness is screened beside it, not part of what is optimised.",
+        f"SHA-256 of the policy in force: {policy.digest}.",
+    )
+
+
+def _cap(value: float | None, rule: str, subject: str) -> str:
+    return f"No rule on {subject}." if value is None else f"{rule.format(value)}."
+
+
+def _apr(policy: Policy) -> str:
+    text = "No cap on the APR" if policy.apr_cap is None else f"APR at most {policy.apr_cap:.2%}"
+    if policy.jurisdictions is None:
+        return f"{text}."
+    caps = ", ".join(f"{k} {v:.2%}" for k, v in sorted(policy.jurisdictions.apr_caps.items()))
+    return f"{text}; by {policy.jurisdictions.field}: {caps}."
+
+
+def _menu(policy: Policy) -> str:
+    if policy.demand_choice:
+        return f"Up to {policy.menu_size} offers are shown, the most profitable ones."
+    return (
+        f"Up to {policy.menu_size} offers are shown: the menu of highest profit, in which offers "
+        f"compete (dissimilarity {policy.dissimilarity:g}, an assumption)."
+    )

@@ -1,0 +1,1 @@
+"""The promotion gate: what a challenger pair must show before it may serve."""

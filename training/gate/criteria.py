@@ -1,0 +1,163 @@
+"""The gate's criteria together: those a pair meets by itself, and those against a champion."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finntelligence.errors import InvalidDeclarationError
+from finntelligence.portfolio import Capability, Portfolio
+from training.evidence.screens import ScreenParams
+from training.fitting.price_response import columns_of
+from training.gate import fairness, profit
+from training.gate.heldout import Heldout
+from training.gate.losses import beats_a_constant, beats_the_champion
+from training.gate.pair import Pair
+from training.gate.slopes import calibration_slope, price_slope
+from training.gate.verdict import Verdict, untestable
+from training.judging.judge import JudgeParams, judged
+from training.judging.proposals import engine_prices, list_prices, within_rules
+from training.judging.worth import worth_of
+from training.simulate import Simulation
+from training.stages import Paths, load_policy, read_params
+from training.tables import read_table
+
+__all__ = ["Gate", "PromoteParams"]
+
+Array = NDArray[np.float64]
+
+_SIMULATED = "simulated"
+_CHALLENGER, _CHAMPION, _LIST = "challenger", "champion", "list price"
+_NO_OFFERS = "the book teaches risk alone, so there are no offers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromoteParams:
+    """Section `promote` of params.yaml.
+
+    `minimum_gain`: log-loss below a constant's that each model must reach on held-out rows. A slope
+    passes within its two limits, or if its interval contains 1. `applicants` fresh ones of a world
+    whose truth is known value the offers, `screened` held-out ones get them compared by group.
+
+    Raises:
+        InvalidDeclarationError: naming the setting that is impossible.
+    """
+
+    minimum_gain: float
+    price_slope: tuple[float, float] = (0.8, 1.25)
+    calibration_slope: tuple[float, float] = (0.9, 1.1)
+    applicants: int = 1000
+    screened: int = 5000
+    bootstrap: int = 200
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        for name in ("price_slope", "calibration_slope"):
+            limits = tuple(getattr(self, name))
+            if len(limits) != 2 or not 0 < limits[0] <= 1 <= limits[1]:
+                raise _impossible(name, "two limits with 1 between them", limits)
+        for name in ("applicants", "screened", "bootstrap"):
+            if getattr(self, name) < 2:
+                raise _impossible(name, "at least 2", getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Everything that pairs of one portfolio are judged by."""
+
+    paths: Paths
+    portfolio: Portfolio
+    heldout: Heldout
+    params: PromoteParams
+
+    @classmethod
+    def of(cls, paths: Paths, portfolio: Portfolio, params: PromoteParams) -> "Gate":
+        """Read the held-out rows."""
+        heldout = Heldout.read(paths, portfolio)
+        return cls(paths=paths, portfolio=portfolio, heldout=heldout, params=params)
+
+    def alone(self, pair: Pair, evaluation: Mapping[str, Any]) -> list[Verdict]:
+        """Judge a pair by itself: the same on every machine, whatever its registry holds."""
+        verdicts = []
+        for model in pair.models:
+            verdicts += beats_a_constant(pair, model, self.heldout, self.params.minimum_gain)
+            limits = self.params.calibration_slope
+            verdicts.append(calibration_slope(pair, model, self.heldout, *limits))
+            verdicts.append(_monotone(model, evaluation))
+        if pair.priced:
+            verdicts.append(price_slope(pair, self.heldout, *self.params.price_slope))
+        return verdicts
+
+    def against(self, challenger: Pair, champion: Pair | None) -> list[Verdict]:
+        """Judge a pair by the champion's losses and earnings; without one by the list price's."""
+        losses = [
+            beats_the_champion(challenger, champion, model, self.heldout)
+            for model in challenger.models
+            if champion is not None
+        ]
+        return [*losses, self._value(challenger, champion)]
+
+    def flags(self, challenger: Pair, champion: Pair | None) -> dict[str, str] | None:
+        """Return the fairness flags that need a sign-off; None for a book without offers."""
+        if not challenger.priced:
+            return None
+        frame = self.heldout.tables[Capability.ACCEPTANCE]
+        count = min(self.params.screened, len(frame))
+        rows = frame.sample(count, random_state=self.params.seed)
+        policy = load_policy(self.portfolio, self.paths.root)
+        settings = ScreenParams(draws=self.params.bootstrap, seed=self.params.seed)
+        ours, rival = fairness.screened(challenger, policy, rows, settings)
+        if champion is not None:
+            rival, _ = fairness.screened(champion, policy, rows, settings)
+        return fairness.needed(ours, rival)
+
+    def _value(self, challenger: Pair, champion: Pair | None) -> Verdict:
+        if not challenger.priced:
+            return untestable(profit.CRITERION, "not below the champion's", _NO_OFFERS)
+        if self.portfolio.name == _SIMULATED:
+            world = read_params("simulate", Simulation, self.paths.root)
+            count = self.params.applicants
+            return profit.attained(challenger, champion, world.world, count, world.seed)
+        rival = _LIST if champion is None else _CHAMPION
+        return profit.estimated(self._judged(challenger, champion), _CHALLENGER, rival)
+
+    def _judged(self, challenger: Pair, champion: Pair | None) -> Mapping[str, Any]:
+        """Return what logged quotes say of both policies."""
+        quotes = self.heldout.tables[Capability.ACCEPTANCE]
+        policy = load_policy(self.portfolio, self.paths.root)
+        rival = _LIST if champion is None else _CHAMPION
+
+        def both(pair: Pair) -> tuple[Array, Array]:
+            return pair.both(columns_of(self.portfolio, quotes))
+
+        market = challenger.market(policy)
+        proposals = {_CHALLENGER: engine_prices(market, quotes, both(challenger))}
+        if champion is None:
+            # under the same rules, or a refusal that the law asks for would count against the pair
+            listed = list_prices(quotes)
+            proposals[rival] = within_rules(market, quotes, both(challenger), listed)
+        else:
+            proposals[rival] = engine_prices(champion.market(policy), quotes, both(champion))
+        loans = read_table(self.paths.processed / "train" / "loans.parquet")
+        worth = worth_of(self.portfolio, loans, quotes, policy.economics)
+        settings = read_params("judge", JudgeParams, self.paths.root)
+        return judged(self.portfolio, quotes, worth, proposals, settings, baseline=rival)
+
+
+def _impossible(name: str, expected: str, value: object) -> InvalidDeclarationError:
+    return InvalidDeclarationError(f"params.yaml: promote.{name}: must be {expected}, is {value}")
+
+
+def _monotone(model: Capability, evaluation: Mapping[str, Any]) -> Verdict:
+    found = evaluation[model]["price"]["violations"]["model"]
+    count = found["violations"]
+    return Verdict(
+        criterion=f"{model}: monotonicity violations",
+        passed=count == 0,
+        figure=float(count),
+        interval=None,
+        bound="0",
+        why=f"on {found['ticks']:,} rates for each of {found['applicants']:,} held-out applicants",
+    )

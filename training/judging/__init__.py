@@ -1,0 +1,1 @@
+"""Off-policy evaluation: what other policies would have earned on randomised quotes."""
