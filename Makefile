@@ -50,7 +50,7 @@ worlds: env ## profit each form of model captures where the truth is known (QUIC
 bento: pipeline ## build the Bento of PORTFOLIO
 	@bentoml build --arg portfolio="$(PORTFOLIO)"
 
-model-risk-pack: pipeline ## model cards, and all evidence on one page for a validator (PORTFOLIO)
+model-risk-pack: env ## model cards, and all evidence on one page for a validator (PORTFOLIO)
 	@python -m training.documents.model_card "$(PORTFOLIO)"
 	python -m training.documents.risk_pack "$(PORTFOLIO)"
 

@@ -106,6 +106,8 @@ def promote(
     refuse_undeclared(portfolio)
     if bool(sign_off) != bool(reason):
         raise InvalidDataError("--sign-off and --reason: give both, or neither")
+    if sign_off and to != "production":
+        raise InvalidDataError("--sign-off: nothing is signed for staging, only for production")
     signed = SignOff(by=sign_off, reason=reason) if sign_off else None
     with contextlib.chdir(ROOT):
         pair = promote_to(portfolio, to, signed)
@@ -139,9 +141,10 @@ def lineage(
 ) -> None:
     """Show what a decision or a model comes from: data, commit, parameters, verdicts."""
     from training.documents.lineage import tree
+    from training.lineage import holds_an_answer
     from training.lineage import lineage as found
 
-    asked = str(Path(what).absolute()) if Path(what).is_file() else what
+    asked = str(Path(what).absolute()) if holds_an_answer(what) else what
     with contextlib.chdir(ROOT):
         out.print(tree(found(asked)), soft_wrap=True, highlight=False)
 

@@ -64,7 +64,7 @@ class Scorers:
     def _found(self, model_id: float) -> Scorer | None:
         try:
             scorer = self._find(model_id)
-        except ModelMismatchError as error:
+        except (ModelMismatchError, OSError) as error:  # the store may change under our hands
             log.error("a model that was asked for cannot be loaded: %s", error)
             return None
         if scorer is None:

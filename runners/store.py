@@ -72,6 +72,7 @@ class ServedPair:
         self, portfolio: str, root: Path = ROOT, alias: Alias | str = "production"
     ) -> None:
         self.portfolio, self.root, self.alias = portfolio, root, alias
+        self._ids: dict[tuple[str, str], float] = {}  # of stored models, by tag and creation
         named = "served.json" if alias == "production" else f"served-{alias}.json"
         self.repair = (
             f"run `make pipeline PORTFOLIO={portfolio}`"
@@ -204,7 +205,8 @@ class ServedPair:
     def stored(self, model: Capability, model_id: float) -> Scorer | None:
         """Load the model of this id from the store, newest first, whichever pair it belongs to.
 
-        A pair is served under an id only after the front has verified it to the byte.
+        A pair is served under an id only after the front has verified it to the byte. Files are
+        read once: what is known to be another model is not read again.
 
         Raises:
             ModelMismatchError: when the model of this id does not fit this engine.
@@ -217,8 +219,11 @@ class ServedPair:
         kept.sort(key=lambda stored: stored.creation_time, reverse=True)
         for each in kept:
             path = Path(each.path) / self._entry(model)["file"]
-            if path.is_file() and _id_of(_digest(path)) == model_id:
-                return _scorer(path, model, str(each.tag))
+            known = (str(each.tag), str(each.creation_time))
+            if self._ids.get(known, model_id) == model_id and path.is_file():
+                self._ids[known] = _id_of(_digest(path))  # of a known one too, lest it was damaged
+                if self._ids[known] == model_id:
+                    return _scorer(path, model, str(each.tag))
         return None
 
 

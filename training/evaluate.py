@@ -31,11 +31,12 @@ from training.evidence.screens import ScreenParams, screens
 from training.evidence.subject import Subject
 from training.fitting.hyperparameters import FitParams
 from training.fitting.price_response import columns_of
+from training.gate.pair import pair_of
 from training.judging.judge import JudgeParams, judgement
 from training.simulate import Simulation
 from training.stages import Paths, file_digest, load_policy, read_params, run_stage, write_json
 from training.tables import load_portfolio
-from training.tracking import client, ensured_run
+from training.tracking import client, ensured_run, log_evidence
 
 __all__ = ["EvaluateParams", "main"]
 
@@ -70,13 +71,15 @@ def main(portfolio_name: str) -> None:
             found[str(model)] = judged.found
             draw(str(model), judged, portfolio, plots)
         found |= _engine(subjects, paths, params)
+    digests = {model: file_digest(paths.model(model)) for model in subjects}
+    found["artefacts"] = {str(model): digest for model, digest in digests.items()}
     write_json(paths.build / "evaluation.json", found)
     headlines = {str(model): dict(_metrics(found[model])) for model in subjects}
     write_json(paths.build / "metrics.json", headlines)
     text = report(portfolio, found, plots, _sources(subjects, paths))
     (paths.build / "report.html").write_text(text, encoding="utf-8")
     for model in subjects:
-        _log_evidence(paths, model, found[model])
+        _log_evidence(paths, model, pair_of(digests), found[model])
 
 
 def _judged(subject: Subject, paths: Paths, params: EvaluateParams) -> Evidence:
@@ -169,15 +172,14 @@ def _span(period: pd.Series) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _log_evidence(paths: Paths, model: Capability, found: Mapping[str, Any]) -> None:
+def _log_evidence(paths: Paths, model: Capability, pair: str, found: Mapping[str, Any]) -> None:
     """Log the figures as metrics and the files as artefacts of the run that trained the model."""
-    run_id, server = ensured_run(paths, model), client()
+    run_id = ensured_run(paths, model)
     now = int(time.time() * 1000)
     metrics = [Metric(name, value, now, 0) for name, value in _metrics(found)]
-    server.log_batch(run_id, metrics)
+    client().log_batch(run_id, metrics)
     files = [paths.build / "evaluation.json", paths.build / "report.html"]
-    for path in (*files, *sorted((paths.build / "plots").glob(f"{model}_*"))):
-        server.log_artifact(run_id, str(path), "evaluation")
+    log_evidence(run_id, pair, [*files, *sorted((paths.build / "plots").glob(f"{model}_*"))])
 
 
 def _metrics(found: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -182,11 +182,13 @@ def forget_source(portfolio_name: str, root: Path = Path()) -> None:
     """
     from dvc.repo import Repo
 
-    folder, listed = root / "data" / "raw" / portfolio_name, set(ingested_portfolios(root))
-    if portfolio_name not in listed and not folder.exists():
-        raise InvalidDataError(
-            f"{portfolio_name}: was not added; added: {', '.join(sorted(listed))}"
-        )
+    raw, listed = root / "data" / "raw", set(ingested_portfolios(root))
+    # by name: a path such as "." would be a folder too, that of every book
+    added = listed | {path.name for path in raw.glob("[!.]*") if path.is_dir()}
+    if portfolio_name not in added:
+        known = ", ".join(sorted(added)) or "none"
+        raise InvalidDataError(f"{portfolio_name!r}: was not added; added: {known}")
+    folder = raw / portfolio_name
     _register(listed - {portfolio_name}, root)  # first: a book without source stops the pipeline
     with Repo(str(root)) as repo:
         for name in raw_names(folder):

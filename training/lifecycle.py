@@ -1,6 +1,6 @@
 """What a person does with a pair of models: stage it, promote it, roll it back, read its past."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,19 +77,18 @@ def rollback(portfolio_name: str) -> str:
         ModelMismatchError: when there is nothing to go back to, or the registry has lost it.
     """
     paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
-    current = in_production(paths, _models(portfolio))
-    if current is None:
+    found = in_production(paths, _models(portfolio))
+    if found is None:
         raise ModelMismatchError(f"{portfolio_name} has nothing in production to roll back")
-    leaving = named(current)
-    stack = before(standing(paths), leaving)
-    if not stack:
-        raise ModelMismatchError(
-            f"{portfolio_name} has nothing to go back to: no pair stood in production before "
-            f"{leaving}"
-        )
-    former, pair = versions_of(stack[-1]["versions"]), str(stack[-1]["pair"])
-    if named(former) != pair:
-        raise ModelMismatchError(f"the registry's {numbers(former)} are not the pair {pair}")
+    stack, leaving = standing(paths), named(found)
+    current: Versions
+    former: Versions
+    if _unfinished(stack, leaving):  # go no further than a rollback that was killed has gone
+        current, former = _versions_of(stack[-1]), found
+    else:
+        last = _last_left(before(stack, leaving), portfolio_name, leaving)
+        current, former = found, _versions_of(last)
+    leaving, pair = named(current), named(former)
     served = None
     if portfolio.capabilities == set(Capability):
         served = served_before(portfolio, paths, former)
@@ -132,6 +131,34 @@ def _remarks(entry: Mapping[str, Any]) -> list[str]:
     return [*failed, *signed]
 
 
+def _unfinished(stack: Sequence[Mapping[str, Any]], pair: str) -> bool:
+    """Whether the aliases went back to a pair, and the history was not told."""
+    names = [each["pair"] for each in stack]
+    return pair in names and names[-1] != pair
+
+
+def _last_left(
+    stack: Sequence[Mapping[str, Any]], portfolio_name: str, leaving: str
+) -> Mapping[str, Any]:
+    """Return the last entry of another pair that nobody has rolled back."""
+    for entry in reversed(stack):
+        pair = entry["pair"]
+        if pair != leaving and marked(_versions_of(entry), pair) != ROLLED_BACK:
+            return entry
+    raise ModelMismatchError(
+        f"{portfolio_name} has nothing to go back to: no pair stood in production before {leaving}"
+    )
+
+
+def _versions_of(entry: Mapping[str, Any]) -> Versions:
+    found = versions_of(entry["versions"])
+    if named(found) != entry["pair"]:
+        raise ModelMismatchError(
+            f"the registry's {numbers(found)} are not the pair {entry['pair']}"
+        )
+    return found
+
+
 def _staged(paths: Paths, portfolio: Portfolio) -> str:
     """Point staging at what was trained, without a verdict."""
     models = _models(portfolio)
@@ -156,12 +183,16 @@ def _staged(paths: Paths, portfolio: Portfolio) -> str:
 
 
 def _go_back(paths: Paths, current: Versions, former: Versions, served: bytes | None) -> None:
-    """Move marks, aliases and served.json; if that is interrupted, all stay where they were."""
+    """Move aliases, marks and served.json; if that is interrupted, all stay where they were.
+
+    A pair is marked rolled back once the aliases have left it: a kill at any point leaves them on
+    a promoted pair, and the next rollback ends what this one began.
+    """
     leaving, pair = named(current), named(former)
     try:
         mark(former, pair, PROMOTED)
-        mark(current, leaving, ROLLED_BACK)
         point(former, PRODUCTION)
+        mark(current, leaving, ROLLED_BACK)
         if served is not None:
             with replacing(paths.served) as file:
                 file.write_bytes(served)

@@ -18,12 +18,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import InvalidDataError, ModelMismatchError
-from training.gate.history import entries
+from training.gate.history import PROMOTED, ROLLED_BACK, entries
 from training.locks import Stage, has_commit, recorded, restore_commands
 from training.stages import Paths, read_json
-from training.tracking import MODELS, client
+from training.tracking import MODELS, NO_CHECKOUT, client
 
-__all__ = ["Lineage", "ModelLineage", "lineage", "published_as"]
+__all__ = ["Lineage", "ModelLineage", "holds_an_answer", "lineage", "published_as"]
 
 _PAIR = r"[0-9a-f]{8}(?:-[0-9a-f]{8})?"
 _DECISION = re.compile(rf"({_PAIR})-([0-9a-f]{{32}})")
@@ -33,6 +33,8 @@ _FORMS = (
     "a model's version (finnt-simulated-risk/3), its tag in the model store, a pair of models, "
     "a decision's id or a file that holds a decision"
 )
+_NOT_RECORDED = "not recorded"
+_LONGEST_SAID = 80  # what was pasted by mistake may be long, and an applicant's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,10 @@ class ModelLineage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """What was asked about, and the models behind it; `verdicts` are the gate's on the pair."""
+    """What was asked about, and the models behind it; `verdicts` are the gate's on the pair.
+
+    `history` holds what happened to the pair, oldest first: also how another took its place.
+    """
 
     asked: str
     portfolio: str
@@ -85,7 +90,7 @@ def lineage(what: str, root: Path = Path()) -> Lineage:
     decision_id: str | None = None
     pair: str | None = None
     named: dict[str, ModelVersion] = {}
-    if path.is_file():
+    if holds_an_answer(what):
         decision_id, named = _answer(path)
     elif _DECISION.fullmatch(what):
         decision_id = what
@@ -95,7 +100,8 @@ def lineage(what: str, root: Path = Path()) -> Lineage:
     elif re.fullmatch(_PAIR, what):
         pair = what
     else:
-        raise InvalidDataError(f"{what}: must be {_FORMS}")
+        said = what if len(what) <= _LONGEST_SAID else f"{what[:_LONGEST_SAID]}..."
+        raise InvalidDataError(f"{said}: must be {_FORMS}")
     if decision_id and (match := _DECISION.fullmatch(decision_id)):
         pair = match.group(1)
     versions = {**(_versions_of(pair, root) if pair else {}), **named}
@@ -103,7 +109,7 @@ def lineage(what: str, root: Path = Path()) -> Lineage:
         raise ModelMismatchError(f"{what}: this registry knows no such pair of models")
     models = tuple(_model(version, root) for _, version in sorted(versions.items()))
     portfolio = _parts(next(iter(versions.values())))[0]
-    history = tuple(line for line in entries(Paths(portfolio, root)) if line.get("pair") == pair)
+    history = tuple(line for line in entries(Paths(portfolio, root)) if _concerns(line, pair))
     return Lineage(
         asked=what,
         portfolio=portfolio,
@@ -113,6 +119,22 @@ def lineage(what: str, root: Path = Path()) -> Lineage:
         verdicts=_verdicts(pair, history, versions),
         history=history,
     )
+
+
+def holds_an_answer(what: str) -> bool:
+    """Whether `what` is a file's path, which `lineage` then reads as an answer."""
+    try:
+        return Path(what).is_file()
+    except OSError:  # too long for a path, or behind a folder that may not be looked into
+        return False
+
+
+def _concerns(line: Mapping[str, Any], pair: str | None) -> bool:
+    """Whether something happened to the pair: a rival's refusal did nothing to the champion."""
+    if line.get("pair") == pair:
+        return True
+    moved = line.get("action") in (PROMOTED, ROLLED_BACK)
+    return moved and pair is not None and line.get("former_pair") == pair
 
 
 def _answer(path: Path) -> tuple[str, dict[str, ModelVersion]]:
@@ -143,7 +165,7 @@ def _pairs_of(version: ModelVersion) -> list[str]:
 
 
 def _pair_of(version: ModelVersion, root: Path) -> str | None:
-    """Return the pair a version stands in; of several, the one that anything happened to last."""
+    """Return the pair a version stands in: of several the served one, else the one seen last."""
     pairs = _pairs_of(version)
     seen = [line.get("pair") for line in entries(Paths(_parts(version)[0], root))]
     served = [content["pair"] for content in _served(root)]
@@ -151,7 +173,9 @@ def _pair_of(version: ModelVersion, root: Path) -> str | None:
 
 
 def _served(root: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted((root / "build").glob("*/served*.json")):
+    """Yield what is served, in production before any other alias."""
+    found = (root / "build").glob("*/served*.json")
+    for path in sorted(found, key=lambda path: (path.name != "served.json", path)):
         yield read_json(path)
 
 
@@ -184,7 +208,7 @@ def _verdicts(
 ) -> tuple[Mapping[str, Any], ...]:
     """Return the gate's last verdicts: as the history has them, else as the registry's tags do."""
     for line in reversed(history):
-        if line.get("verdicts"):
+        if line.get("pair") == pair and line.get("verdicts"):
             return tuple(line["verdicts"])
     start = f"gate.{pair}."
     tags = {k: v for version in versions.values() for k, v in version.tags.items()}
@@ -201,21 +225,27 @@ def _verdicts(
 
 
 def _model(version: ModelVersion, root: Path) -> ModelLineage:
-    run = client().get_run(str(version.run_id))
-    tags = run.data.tags
+    try:
+        run = client().get_run(str(version.run_id))
+    except MlflowException as error:
+        raise ModelMismatchError(
+            f"{version.name}/{version.version}: its run {version.run_id} was removed from the "
+            "tracking server, and with it what the model comes from"
+        ) from error
+    (portfolio, model), tags = _parts(version), run.data.tags
     where, stages = recorded(tags, root)
-    commit = tags.get("git_commit", "unknown")
+    commit = tags.get("git_commit", _NOT_RECORDED)
     return ModelLineage(
-        model=_parts(version)[1],
+        model=model,
         version=f"{version.name}/{version.version}",
         run_id=str(version.run_id),
         logged_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat("T", "seconds"),
-        artefact_sha256=tags["artefact_sha256"],
+        artefact_sha256=tags.get("artefact_sha256", _NOT_RECORDED),
         params=dict(sorted(run.data.params.items())),
         metrics=dict(sorted(run.data.metrics.items())),
         commit=commit,
         commit_is_here=has_commit(commit, root),
-        uncommitted=tags.get("git_changed") or tags.get("git_dirty", "unknown"),
+        uncommitted=_uncommitted(tags),
         logged_again="logged_again" in tags,
         data={
             key.partition(".")[2]: value
@@ -223,7 +253,7 @@ def _model(version: ModelVersion, root: Path) -> ModelLineage:
             if key.startswith("data_sha256.")
         },
         sources={
-            f"{name} {sha256}": published_as(tags["portfolio"], sha256, root)
+            f"{name} {sha256}": published_as(portfolio, sha256, root)
             for name, sha256 in json.loads(tags.get("sources", "{}")).items()
         },
         recorded=where,
@@ -232,8 +262,19 @@ def _model(version: ModelVersion, root: Path) -> ModelLineage:
     )
 
 
+def _uncommitted(tags: Mapping[str, str]) -> str:
+    """Return which files had changed since the run's commit."""
+    if changed := tags.get("git_changed"):
+        return changed
+    known = tags.get("git_dirty") == "false" and tags.get("git_commit") != NO_CHECKOUT
+    return "nothing" if known else "unknown"
+
+
 def published_as(portfolio: str, sha256: str, root: Path = Path()) -> str:
-    """Say which file of data/sources.yaml has this SHA-256: its name, address and licence."""
+    """Say which file of data/sources.yaml has this SHA-256: its name, address and licence.
+
+    A book that is laid out there, and names no published file, is the lender's own.
+    """
     path = root / "data" / "sources.yaml"
     listed = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     source = (listed or {}).get(portfolio) or {}
@@ -241,4 +282,6 @@ def published_as(portfolio: str, sha256: str, root: Path = Path()) -> str:
         if file.get("sha256") == sha256:
             told = {**source, **file}
             return ", ".join(str(told[key]) for key in ("file", "url", "licence") if key in told)
+    if "layout" in source and "files" not in source:
+        return "the lender's own files"
     return "not a published file that data/sources.yaml lists"

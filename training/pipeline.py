@@ -59,8 +59,8 @@ def run(portfolio_name: str, root: Path = Path()) -> None:
     )
     if done.returncode:
         raise PipelineError(
-            f"the pipeline of {portfolio_name} stopped before {target}; finished stages are kept: "
-            f"run the same command again"
+            f"the pipeline of {portfolio_name} stopped before {target}, for the reason above; "
+            f"finished stages are kept: put it right, then run the same command again"
         )
     with contextlib.chdir(root):
         if priced:

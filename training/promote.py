@@ -11,17 +11,27 @@ machine's champion goes to gate.json, the registry's tags, the runs, and the his
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import mlflow
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from threadpoolctl import threadpool_limits
 
 from finntelligence.errors import FinntelligenceError, ModelMismatchError
-from finntelligence.portfolio import Capability, Portfolio
-from training.gate.aliases import in_production, mark, marked, named, numbers, point
+from finntelligence.portfolio import Capability
+from training.gate.aliases import (
+    mark,
+    mark_everywhere,
+    marked,
+    numbers,
+    point,
+    was_rolled_back,
+)
+from training.gate.champion import Champion
 from training.gate.criteria import Gate, PromoteParams
-from training.gate.fairness import CRITERION, fairness, unscreened
+from training.gate.fairness import CRITERION, covers, fairness, unscreened
 from training.gate.history import (
     PRODUCTION,
     PROMOTED,
@@ -30,6 +40,7 @@ from training.gate.history import (
     STAGING,
     entries,
     record,
+    standing,
 )
 from training.gate.pair import Pair, pair_of, registered_pair, trained_pair
 from training.gate.parity import parity
@@ -55,29 +66,6 @@ Versions = Mapping[Capability, ModelVersion]
 
 class PromotionRefusedError(FinntelligenceError):
     """The pair did not meet every criterion; production is unchanged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Champion:
-    """What is in production, and the pair itself where it can be compared."""
-
-    versions: Versions | None
-    name: str | None
-    pair: Pair | None
-    said: str
-
-    @classmethod
-    def of(cls, paths: Paths, portfolio: Portfolio, models: Sequence[Capability]) -> "_Champion":
-        versions = in_production(paths, models)
-        if versions is None:
-            return cls(versions=None, name=None, pair=None, said="there is no champion yet")
-        name = named(versions)
-        try:
-            pair = registered_pair(versions, portfolio)
-        except ModelMismatchError as error:  # of another declaration: other features, other prices
-            said = f"the champion {name} cannot be compared: {error}"
-            return cls(versions=versions, name=name, pair=None, said=said)
-        return cls(versions=versions, name=name, pair=pair, said=f"the champion is {name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +96,23 @@ def promote(
     A pair that a person has rolled back stays so, unless a person asks for it.
 
     Raises:
+        ModelMismatchError: when the pair was not evaluated, or the champion cannot be read.
         PromotionRefusedError: naming every criterion that failed.
     """
     paths, portfolio = Paths(portfolio_name), load_portfolio(portfolio_name)
+    if not (paths.build / "evaluation.json").is_file():
+        raise ModelMismatchError(
+            f"{portfolio_name} has no evaluation.json, the evidence about its pair; "
+            f"run `make pipeline PORTFOLIO={portfolio_name}`"
+        )
     challenger = trained_pair(paths, portfolio)
     models = tuple(challenger.models)
     versions = {m: registered_version(paths, m, ensured_run(paths, m)) for m in models}
-    champion = _Champion.of(paths, portfolio, models)
+    champion = Champion.of(paths, portfolio, challenger, versions)
     with threadpool_limits(1, user_api="blas"):  # more threads would sum in another order
         found = _judged(Gate.of(paths, portfolio, params), challenger, champion, versions, sign_off)
     content = _content(challenger, champion, found, versions)
-    _publish_verdicts(paths, versions, challenger.name, found, content)
+    _publish_verdicts(paths, versions, found, content)
     point(versions, STAGING)
     if found.failed:
         if marked(versions, challenger.name) not in (PROMOTED, ROLLED_BACK):  # those stay true
@@ -129,7 +123,8 @@ def promote(
             command = f"finnt promote {portfolio_name} --sign-off NAME --reason TEXT"
             text += f" Whoever answers for this pair says: {command}"
         raise PromotionRefusedError(f"{portfolio_name} stays in staging: {text}")
-    left = marked(versions, challenger.name) == ROLLED_BACK and not by_person
+    anew = not by_person and champion.name != challenger.name
+    left = anew and was_rolled_back(portfolio_name, models, challenger.name)
     if left:
         log.warning(
             "promote %s: %s was rolled back by a person and stays so; to have it all the same: "
@@ -137,7 +132,7 @@ def promote(
             *(portfolio_name, challenger.name, portfolio_name),
         )
     else:
-        _enter(paths, versions, challenger.name, champion, content)
+        _enter(paths, versions, content)
     # only what any machine would find: versions and runs are its registry's own
     own = {
         "pair": challenger.name,
@@ -155,25 +150,25 @@ def promote(
 def _judged(
     gate: Gate,
     challenger: Pair,
-    champion: _Champion,
+    champion: Champion,
     versions: Versions,
     sign_off: SignOff | None,
 ) -> _Judgement:
-    alone = gate.alone(challenger, read_json(gate.paths.build / "evaluation.json"))
+    alone = gate.alone(challenger)
     here = parity(
         challenger, lambda m: registered_pair({m: versions[m]}, gate.portfolio), gate.heldout
     )
     if champion.name == challenger.name:
         return _Judgement(alone=alone, here=[*here, _itself()], signed_off={})
-    here += gate.against(challenger, champion.pair)
+    here += gate.against(challenger, champion.pair, champion.caveat)
     flags = gate.flags(challenger, champion.pair)
     if flags is None:
         here.append(unscreened("the book teaches risk alone, so there are no offers"))
         return _Judgement(alone=alone, here=here, signed_off={})
-    signed = _signed_before(gate.paths, challenger.name)
+    before = _signed_before(gate.paths, challenger.name)
+    signed = {f: s for f, s in before.items() if f in flags and covers(s, flags[f])}
     if sign_off is not None:
-        signed |= dict.fromkeys(flags, sign_off)
-    signed = {flag: signed[flag] for flag in flags if flag in signed}
+        signed = {f: replace(sign_off, value=float(s["value"])) for f, s in flags.items()}
     rival = "the list price" if champion.pair is None else "the champion"
     return _Judgement(alone=alone, here=[*here, fairness(flags, signed, rival)], signed_off=signed)
 
@@ -199,7 +194,7 @@ def _signed_before(paths: Paths, pair: str) -> dict[str, SignOff]:
 
 
 def _content(
-    challenger: Pair, champion: _Champion, found: _Judgement, versions: Versions
+    challenger: Pair, champion: Champion, found: _Judgement, versions: Versions
 ) -> dict[str, Any]:
     """Return what gate.json and the history say."""
     former = None if champion.versions is None else numbers(champion.versions)
@@ -215,14 +210,22 @@ def _content(
 
 
 def _publish_verdicts(
-    paths: Paths, versions: Versions, pair: str, found: _Judgement, content: Mapping[str, Any]
+    paths: Paths, versions: Versions, found: _Judgement, content: Mapping[str, Any]
 ) -> None:
-    """Tell the console, gate.json, the registry's versions and their runs."""
-    server = client()
+    """Tell the console, gate.json, the registry's versions and their runs.
+
+    A champion that passes again, which nobody else was compared with, leaves the verdicts of its
+    promotion where they are.
+    """
+    server, pair, path = client(), content["pair"], paths.build / "gate.json"
+    again = pair == content["former_pair"] and not found.failed
     for verdict in found.verdicts:
         log.info("  %-12s %s", verdict.outcome, verdict.says)
-    write_json(paths.build / "gate.json", content)
+    if not (again and path.exists() and _let_in(read_json(path), pair)):
+        write_json(path, content)
     for version in versions.values():
+        if again and _let_in(_in_run(str(version.run_id), f"gate-{pair}.json"), pair):
+            continue
         for verdict in found.verdicts:
             name = "".join(c if c.isalnum() else "_" for c in verdict.criterion)
             figure = verdict.why if verdict.figure is None else f"{verdict.figure:.6f}"
@@ -235,14 +238,31 @@ def _publish_verdicts(
         server.log_dict(str(version.run_id), dict(content), f"gate-{pair}.json")
 
 
-def _enter(
-    paths: Paths, versions: Versions, pair: str, champion: _Champion, content: Mapping[str, Any]
-) -> None:
+def _let_in(known: Mapping[str, Any], pair: str) -> bool:
+    """Whether verdicts that were written down are those by which a pair passed."""
+    return known.get("pair") == pair and all(each["passed"] for each in known["verdicts"])
+
+
+def _in_run(run_id: str, name: str) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}")
+    except MlflowException:
+        return {}
+    return found
+
+
+def _enter(paths: Paths, versions: Versions, content: Mapping[str, Any]) -> None:
     """Bring a pair into production; wherever it is interrupted, the old or the new is in force."""
-    mark(versions, pair, PROMOTED)
+    pair, stack = content["pair"], standing(paths)
+    mark_everywhere(versions, pair, PROMOTED)
     point(versions, PRODUCTION)
-    if champion.name != pair:
-        record(paths, {"action": PROMOTED, "alias": PRODUCTION, **content})
+    if stack and stack[-1]["pair"] == pair:
+        return
+    entry = {"action": PROMOTED, "alias": PRODUCTION, **content}
+    if content["former_pair"] == pair:  # it came before the history, or was killed on its way there
+        former = stack[-1] if stack else {"pair": None, "versions": None}
+        entry |= {"former_pair": former["pair"], "former_versions": former["versions"]}
+    record(paths, entry)
 
 
 def main(portfolio_name: str) -> None:

@@ -28,10 +28,11 @@ from training.gate.aliases import (
     was_rolled_back,
 )
 from training.gate.history import PRODUCTION, PROMOTED
+from training.gate.pair import declaration_digest
 from training.promote import PromoteParams, promote
 from training.stages import Paths, file_digest, read_json, read_params, run_stage, write_json
 from training.tables import load_portfolio
-from training.tracking import MODELS, client, registered_name
+from training.tracking import MODELS, client, download_evidence, registered_name
 
 __all__ = [
     "main",
@@ -45,7 +46,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.ubj"
-EVIDENCE = "evaluation"  # the folder of a run's artefacts
+EVIDENCE = "evaluation"  # the folder in the store and in a Bento
 
 
 def publish(portfolio_name: str, alias: str = PRODUCTION) -> dict[str, Any]:
@@ -78,12 +79,13 @@ def stored(
 ) -> dict[str, Any]:
     """Import a pair and its evidence; return what a service needs to load it."""
     pair = named(versions)
+    models = {str(model): _imported(version) for model, version in versions.items()}
     return {
         "portfolio": portfolio.name,
-        "portfolio_digest": portfolio.digest,
+        "portfolio_digest": _declaration(models),
         "pair": pair,
         "alias": alias,
-        "models": {str(m): _imported(version) for m, version in versions.items()},
+        "models": models,
         "evidence": _evidence(portfolio.name, pair, versions),
     }
 
@@ -151,10 +153,8 @@ def _aliased(portfolio_name: str, model: Capability, alias: str) -> ModelVersion
 def _evidence(portfolio_name: str, pair: str, versions: Mapping[Capability, ModelVersion]) -> str:
     """Put what evaluation found of the pair beside its models, once; return the tag of it."""
     with tempfile.TemporaryDirectory() as folder:
-        for run_id in (str(version.run_id) for version in versions.values()):
-            if client().list_artifacts(run_id, EVIDENCE):
-                client().download_artifacts(run_id, EVIDENCE, folder)
-        found = Path(folder) / EVIDENCE
+        runs = (str(version.run_id) for version in versions.values())
+        found = download_evidence(runs, pair, Path(folder))
         figures = found / "evaluation.json"
         judged = file_digest(figures)[:8] if figures.is_file() else "unjudged"
         tag = f"finnt-{portfolio_name}-evidence:{pair}-{judged}"
@@ -197,6 +197,21 @@ def _imported(version: ModelVersion) -> dict[str, str]:
         "file": str(file.relative_to(stored.path)),
         "sha256": digest,
     }
+
+
+def _declaration(models: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the digest of the declaration that a pair embeds, which may not be today's.
+
+    Raises:
+        ModelMismatchError: when its models embed two.
+    """
+    found = {
+        declaration_digest(Path(bentoml.models.get(entry["tag"]).path) / entry["file"])
+        for entry in models.values()
+    }
+    if len(found) > 1:
+        raise ModelMismatchError("the pair's models are of two declarations of their portfolio")
+    return found.pop()
 
 
 def _stored(tag: str) -> bentoml.Model | None:

@@ -9,7 +9,7 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,16 @@ from mlflow.models import infer_signature
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from training.books.raw import source_digest
 from training.stages import Paths, file_digest, read_json, write_json
 
 __all__ = [
     "MODELS",
+    "NO_CHECKOUT",
     "client",
+    "download_evidence",
     "ensured_run",
+    "log_evidence",
     "log_training_run",
     "registered_name",
     "registered_version",
@@ -40,8 +44,11 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 MODELS = (Capability.RISK, Capability.ACCEPTANCE)
+NO_CHECKOUT = "not a git checkout"
+"""What a run says for its commit where there is none."""
 DEFAULT_URI = "sqlite:///mlflow.db"
 _TAG_LENGTH = 4000
+_EVIDENCE = "evaluation"  # the folder of a run's artefacts; of each pair one below it
 
 
 def tracking_uri() -> str:
@@ -146,6 +153,27 @@ def _run_record(paths: Paths, model: Capability) -> Path:
     return paths.build / f"run-{model}.json"
 
 
+def log_evidence(run_id: str, pair: str, files: Iterable[Path]) -> None:
+    """Log what evaluation found of a pair to a run of one of its models.
+
+    A model may stand in several pairs, so a run holds a folder of each.
+    """
+    for path in files:
+        client().log_artifact(run_id, str(path), f"{_EVIDENCE}/{pair}")
+
+
+def download_evidence(run_ids: Iterable[str], pair: str, folder: Path) -> Path:
+    """Bring what evaluation found of a pair from its models' runs below `folder`; return where.
+
+    There is no such place if no run has any.
+    """
+    server, place, found = client(), f"{_EVIDENCE}/{pair}", folder / pair
+    for run_id in run_ids:
+        if server.list_artifacts(run_id, place):
+            found = Path(server.download_artifacts(run_id, place, str(folder)))
+    return found
+
+
 def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVersion:
     """Return the registry's version made from a run, creating it once."""
     registry, name = client(), registered_name(paths.portfolio, model)
@@ -158,28 +186,28 @@ def registered_version(paths: Paths, model: Capability, run_id: str) -> ModelVer
 
 def _provenance(paths: Paths, model: Capability) -> dict[str, str]:
     changed = _git("status", "--porcelain", "--untracked-files=no").splitlines()
-    raw = paths.root / "data" / "raw" / paths.portfolio
-    visible = (p for p in sorted(raw.glob("*")) if p.suffix != ".dvc" and p.name[0] != ".")
     return {
         "portfolio": paths.portfolio,
         "model": str(model),
         "artefact_sha256": file_digest(paths.model(model)),
         "artefact_md5": _md5(paths.model(model)),
         "dvc_stage": f"{model}@{paths.portfolio}",
-        "git_commit": _git("rev-parse", "HEAD") or "not a git checkout",
+        "git_commit": _git("rev-parse", "HEAD") or NO_CHECKOUT,
         "git_dirty": str(bool(changed)).lower(),
         "git_changed": ", ".join(line[2:].strip() for line in changed)[:_TAG_LENGTH],
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "sources": json.dumps({p.name: file_digest(p) for p in visible if p.is_file()}),
     }
 
 
 def _data(paths: Paths) -> dict[str, str]:
     """Return, as tags, what both models learn from: each table's SHA-256 and DVC's of the folder.
 
-    DVC keeps a folder under the MD5 of its files' names and MD5s.
+    DVC keeps a folder under the MD5 of its files' names and MD5s. `sources` are what the tables
+    were read from: files, or folders of a lender's own.
     """
+    raw = paths.root / "data" / "raw" / paths.portfolio
+    visible = (p for p in sorted(raw.glob("*")) if p.suffix != ".dvc" and p.name[0] != ".")
     files = (path for path in paths.processed.rglob("*") if path.is_file())
     names = {path.relative_to(paths.processed).as_posix(): path for path in files}
     listed = [{"md5": _md5(names[name]), "relpath": name} for name in sorted(names)]
@@ -189,7 +217,8 @@ def _data(paths: Paths) -> dict[str, str]:
         for name, path in names.items()
         if name in ("train/quotes.parquet", "train/loans.parquet")
     }
-    return digests | {"data_md5": f"{folder.hexdigest()}.dir"}
+    sources = json.dumps({path.name: source_digest(path) for path in visible})
+    return digests | {"data_md5": f"{folder.hexdigest()}.dir", "sources": sources}
 
 
 def _md5(path: Path) -> str:

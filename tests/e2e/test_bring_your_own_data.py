@@ -206,8 +206,11 @@ def test_a_refused_file_is_told_in_one_line_and_leaves_everything_as_it_was(foll
 def test_the_served_answer_has_the_form_that_the_page_shows_and_the_books_own_terms(followed):
     _, done = followed
     (i,) = [i for i, step in enumerate(STEPS) if step.kind == "json"]
-    answer = json.loads(done[command_of(i)].printed)
-    assert has_form(answer, json.loads(STEPS[i].content)), answer
+    answer, shown = json.loads(done[command_of(i)].printed), json.loads(STEPS[i].content)
+    assert has_form(answer, shown), answer
+    for each in (answer, shown):
+        pair, _, number = each["decision_id"].rpartition("-")
+        assert (pair, len(number)) == (each["versions"]["pair"], 32)
     assert answer["outcome"] == "offers"
     (declared,) = [s for s in STEPS if s.path == "portfolios/sierra.yaml"]
     book = yaml.safe_load(declared.content)

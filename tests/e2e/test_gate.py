@@ -23,11 +23,6 @@ REASONS = {
     "halved": "acceptance: price slope, recalibrated",
     "stretched": "acceptance: calibration slope, randomised quotes",
 }
-SIGN = """
-from training.lifecycle import promote_to
-from training.gate.sign_off import SignOff
-print(promote_to("simulated", "production", SignOff(by="A. Name", reason="explained by risk")))
-"""
 SIGNED = ("--sign-off", "A. Person", "--reason", "the gap is known, and on simulated people")
 PROMOTE = ("-m", "cli", "promote", "simulated")
 ROLLBACK = ("-m", "cli", "rollback", "simulated")

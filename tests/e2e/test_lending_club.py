@@ -98,12 +98,18 @@ def test_the_embedded_book_is_left_alone(trained):
     assert not (lender.root / "build" / "simulated").exists()
 
 
-def test_a_thousand_real_loans_take_the_same_way(trained, lending_club_files):
+def test_of_a_thousand_real_loans_the_gate_says_that_the_model_is_too_flat(
+    trained, lending_club_files
+):
     lender, _ = trained
     path = str(lending_club_files["full"])
     assert "replaced the former source" in finnt(lender, "data", "add", "lending_club", path)
-    finnt(lender, "pipeline", "--portfolio", "lending_club")
+    done = lender.run("-m", "cli", "pipeline", "--portfolio", "lending_club")
+    assert done.returncode == 1
+    assert "risk: calibration slope, held-out loans" in done.stderr
     assert content(lender, "evaluation.json")["risk"]["holdout"]["rows"] == 181
+    failed = [v for v in content(lender, "gate.json")["verdicts"] if not v["passed"]]
+    assert [verdict["why"] for verdict in failed] == ["the model is too flat, by 181 rows"]
 
 
 def test_the_real_book_tells_people_it_never_saw_apart(trained, lending_club_files):

@@ -111,11 +111,18 @@ def test_a_decisions_id_leads_to_the_data_the_commit_and_the_parameters(decided)
             assert told in printed
 
 
-def test_a_decision_is_known_by_its_id_alone(decided, example):
-    _, _, before, _ = decided
-    told = json.dumps(before)
-    assert str(example["features"]["annual_income"]) not in told
-    assert before["found"]["pair"] in before["found"]["decision_id"]
+def test_of_a_file_with_the_application_nothing_but_the_decisions_id_is_told(
+    decided, example, tmp_path
+):
+    project, answer, _, _ = decided
+    features = {**example["features"], "annual_income": 68123.45}
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps({**example, "features": features, **answer}))
+    told = asked(project, str(path))
+    assert told["found"]["decision_id"] == answer["decision_id"]
+    assert answer["decision_id"] in told["printed"]
+    assert "68123.45" not in json.dumps(told["found"])
+    assert "68123.45" not in told["printed"]
 
 
 def test_the_printed_commands_bring_the_first_data_back_from_the_cache(decided):

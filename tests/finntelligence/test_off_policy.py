@@ -11,6 +11,7 @@ from finntelligence.off_policy import (
     estimates,
     inverse_propensity,
     kernel_weights,
+    price_shift,
     self_normalised,
     window_mass,
 )
@@ -73,6 +74,35 @@ def test_the_mass_tested_is_the_mean_weight_of_the_experiments_rows(seed):
     for at, found in zip(proposal, mass, strict=True):
         expected = kernel_weights(price, at, density, B).mean() if np.isfinite(at) else np.nan
         assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("proposal", [LOW, LOW + 0.3 * B, 0.1, HIGH - 0.7 * B, HIGH])
+def test_a_linear_reward_is_off_by_its_slope_times_the_price_shift_and_dr_is_not(proposal):
+    mass = window_mass(GRID, UNIFORM, np.array([proposal]), B)
+    weights = kernel_weights(GRID, proposal, UNIFORM, B) / mass
+    at, reward = np.full(len(GRID), proposal), 500 - 3000 * GRID
+    shift = price_shift(weights, GRID, at)
+    found = estimates(weights, reward, reward, 500 - 3000 * at)
+    assert found.snips - (500 - 3000 * proposal) == pytest.approx(-3000 * shift, abs=1e-6)
+    assert found.ips == pytest.approx(found.snips)
+    assert found.dr == pytest.approx(500 - 3000 * proposal)
+
+
+@pytest.mark.parametrize(("proposal", "shift"), [(LOW, 3 / 8), (0.1, 0), (HIGH, -3 / 8)])
+def test_the_prices_that_tell_of_an_edge_lie_three_eighths_of_a_bandwidth_inside(proposal, shift):
+    weights = kernel_weights(GRID, proposal, UNIFORM, B)
+    found = price_shift(weights, GRID, np.full(len(GRID), proposal))
+    assert found / B == pytest.approx(shift, abs=1e-3)
+
+
+@given(seeds)
+def test_who_gets_no_offer_has_no_part_in_the_price_shift(seed):
+    price, density, proposal = rows_of(seed)
+    weights, offered = kernel_weights(price, proposal, density, B), np.isfinite(proposal)
+    found = price_shift(weights, price, proposal)
+    assert found == pytest.approx(price_shift(*(x[offered] for x in (weights, price, proposal))))
+    assert abs(found) <= B
+    assert price_shift(np.zeros(len(price)), price, proposal) == 0
 
 
 @given(seeds)

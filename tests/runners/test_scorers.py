@@ -78,9 +78,10 @@ def test_a_model_that_nobody_has_spoils_only_its_own_rows(caplog):
     assert "has no model of id 000000000009" in caplog.text
 
 
-def test_a_model_that_does_not_fit_spoils_only_its_own_rows(caplog):
+@pytest.mark.parametrize("kind", [ModelMismatchError, FileNotFoundError])
+def test_a_model_that_cannot_be_loaded_spoils_only_its_own_rows(caplog, kind):
     def unfit(_):
-        raise ModelMismatchError("format 99 is not known")
+        raise kind("format 99 is not known")
 
     runner = Scorers(Made(1.0), 1.0, unfit)
     with caplog.at_level(logging.ERROR):

@@ -56,6 +56,17 @@ for tag, digest in given["digests"].items():
     except Exception as error:
         found[tag] = str(error)
 found["own id"] = pair.model_id(Capability.RISK)
+import runners.store
+digest, read = runners.store._digest, []
+runners.store._digest = lambda path: read.append(path) or digest(path)
+pair = ServedPair("simulated", Path(given["roots"][0]))
+for _ in range(3):
+    pair.stored(Capability.RISK, -1.0)
+found["read for nobody's id"] = len(read)
+found["versions"] = len(bentoml.models.list("finnt-made-risk"))
+read.clear()
+pair.stored(Capability.RISK, found["own id"])
+found["read for a known one's"] = len(read)
 print(json.dumps({"pairs": answers, "found": found}))
 """
 
@@ -260,6 +271,12 @@ def test_an_id_finds_the_books_own_model_of_any_pair(asked, tag, version):
 
 def test_a_model_that_does_not_fit_this_engine_is_not_loaded_by_its_id(asked):
     assert "finntelligence/98" in asked["found"]["finnt-made-risk:v9"]
+
+
+def test_a_model_that_is_known_to_be_another_is_not_read_again(asked):
+    found = asked["found"]
+    assert found["read for nobody's id"] == found["versions"] > 1
+    assert found["read for a known one's"] == 1
 
 
 def test_a_models_id_is_the_start_of_its_files_digest(asked, files):

@@ -6,7 +6,7 @@ import yaml
 from finntelligence.portfolio import Capability
 from training import evaluate
 from training.evaluate import EvaluateParams
-from training.stages import Paths, read_json, read_params
+from training.stages import Paths, file_digest, read_json, read_params
 from training.tables import read_table
 from training.tracking import client
 from training.train import train
@@ -21,7 +21,7 @@ def built(trained):
 
 def test_both_models_are_judged_on_held_out_and_on_randomised_rows(trained, built):
     found = read_json(built / "evaluation.json")
-    assert set(found) == {"risk", "acceptance", "decisions", "fairness", "judgement"}
+    assert set(found) == {"risk", "acceptance", "decisions", "fairness", "judgement", "artefacts"}
     holdout = Paths("simulated", trained).processed / "holdout"
     for model, table in (("risk", "loans"), ("acceptance", "quotes")):
         frame = read_table(holdout / f"{table}.parquet")
@@ -29,6 +29,12 @@ def test_both_models_are_judged_on_held_out_and_on_randomised_rows(trained, buil
         assert found[model]["randomised"]["rows"] == frame["is_randomised"].sum()
     assert found["decisions"]["applicants"] == 20
     assert 0.5 < found["decisions"]["offered_share"] <= 1
+
+
+def test_the_evidence_says_which_very_models_it_is_about(trained, built):
+    models = Paths("simulated", trained).model
+    digests = {model: file_digest(models(model)) for model in MODELS}
+    assert read_json(built / "evaluation.json")["artefacts"] == digests
 
 
 def test_the_evidence_is_valid_json(built):
@@ -79,12 +85,13 @@ def test_single_figures_stand_alone_for_dvc(built):
 def test_the_evidence_is_in_the_runs_that_trained_the_models(project):
     paths, server = Paths("simulated"), client()
     single = read_json(paths.build / "metrics.json")
+    place = f"evaluation/{'-'.join(file_digest(paths.model(model))[:8] for model in MODELS)}"
     for model in MODELS:
         run_id = read_json(paths.build / f"run-{model}.json")["run_id"]
         assert single[model].items() <= server.get_run(run_id).data.metrics.items()
-        logged = {p.path for p in server.list_artifacts(run_id, "evaluation")}
+        logged = {p.path for p in server.list_artifacts(run_id, place)}
         files = (f"{model}_by_predicted.csv", "report.html", "evaluation.json")
-        assert {f"evaluation/{name}" for name in files} <= logged
+        assert {f"{place}/{name}" for name in files} <= logged
 
 
 def test_judging_again_gives_the_same_bytes(project):
@@ -104,7 +111,7 @@ def test_a_book_of_risk_alone_has_risks_evidence_alone(project):
     train(Capability.RISK, "simulated")
     evaluate.main("simulated")
     found = read_json(paths.build / "evaluation.json")
-    assert set(found) == {"risk", "fairness"}
+    assert set(found) == {"risk", "fairness", "artefacts"}
     assert set(found["fairness"]["group"]) >= {"calibration"}
     assert "No offers: calibration only." in (paths.build / "report.html").read_text()
     assert not [p for p in (paths.build / "plots").iterdir() if p.name.startswith("acceptance")]

@@ -179,6 +179,15 @@ def test_a_lenders_own_folder_is_added_ingested_and_forgotten(own, project, capl
     assert after == before
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "sierra/..", "nobody"])
+def test_what_is_no_books_name_takes_nothing_out(own, project, name):
+    add_source("sierra", own, project)
+    before = state(project / "data")
+    with pytest.raises(InvalidDataError, match="was not added; added: sierra"):
+        forget_source(name, project)
+    assert state(project / "data") == before
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_an_interrupt_leaves_a_lenders_own_folder_as_it_was(own, project, monkeypatch, moment):
     add_source("sierra", own, project)

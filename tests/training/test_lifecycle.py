@@ -1,7 +1,11 @@
+from contextlib import contextmanager
+
 import pytest
 import yaml
 
 from finntelligence.errors import InvalidDataError, ModelMismatchError
+from training import lifecycle
+from training.gate.aliases import in_production, named, was_rolled_back
 from training.gate.history import PROMOTED, ROLLED_BACK, STAGED, entries
 from training.lifecycle import history_rows, promote_to, rollback
 from training.publish import main, served_file, stored_pair_is_whole
@@ -108,6 +112,77 @@ def test_an_interrupted_rollback_leaves_the_pair_in_force(promoted, monkeypatch,
     assert PATHS.served.read_bytes() == promoted[latest]
     main("simulated", only_if_needed=True)
     assert PATHS.served.read_bytes() == promoted[latest]
+
+
+class Killed(BaseException):
+    """Nothing is cleaned up after it, as after SIGKILL."""
+
+
+@contextmanager
+def killed_after(writes):
+    """Let a rollback make so many writes to registry and history, and nothing at all after them."""
+    server, taken = type(client()), []
+
+    def counted(real):
+        def write(*arguments, **more):
+            if len(taken) == writes:
+                raise Killed
+            taken.append(arguments)
+            return real(*arguments, **more)
+
+        return write
+
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in (
+            (server, "set_registered_model_alias"),
+            (server, "set_model_version_tag"),
+            (lifecycle, "record"),
+        ):
+            patch.setattr(owner, name, counted(getattr(owner, name)))
+        with pytest.raises(Killed):
+            yield
+
+
+def test_a_killed_rollback_leaves_a_pair_in_production_and_the_next_one_ends_it(promoted):
+    """Killed after each of its writes in turn: two marks, two aliases, two marks, the history."""
+    former, latest = promoted
+    for writes in range(7):
+        with killed_after(writes):
+            rollback("simulated")
+        assert named(in_production(PATHS, MODELS)) in promoted
+        main("simulated", only_if_needed=True)
+        assert read_json(PATHS.served)["pair"] in promoted
+        assert rollback("simulated") == former
+        assert aliased() == [1, 1]
+        assert PATHS.served.read_bytes() == promoted[former]
+        assert was_rolled_back("simulated", MODELS, latest)
+        with pytest.raises(ModelMismatchError, match="nothing to go back to"):
+            rollback("simulated")
+        assert promote_to("simulated", "production") == latest
+        assert aliased() == [2, 2]
+
+
+@pytest.mark.parametrize("writes", [1, 3, 4, 5, 6])
+def test_after_a_killed_rollback_a_person_can_promote(promoted, writes):
+    _, latest = promoted
+    with killed_after(writes):
+        rollback("simulated")
+    assert promote_to("simulated", "production") == latest
+    assert aliased() == [2, 2]
+    assert PATHS.served.read_bytes() == promoted[latest]
+
+
+def test_what_a_killed_rollback_left_is_not_gone_forth_to(promoted, project):
+    """The rollback is not on record, and another pair came after it."""
+    former, latest = promoted
+    with killed_after(6):
+        rollback("simulated")
+    next_pair(project)
+    assert promote_to("simulated", "production") not in promoted
+    assert rollback("simulated") == former
+    with pytest.raises(ModelMismatchError, match="nothing to go back to"):
+        rollback("simulated")
+    assert was_rolled_back("simulated", MODELS, latest)
 
 
 def test_the_history_tells_it_all_in_order(promoted):

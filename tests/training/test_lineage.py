@@ -3,11 +3,13 @@ from dataclasses import asdict
 
 import pytest
 import yaml
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from finntelligence.errors import InvalidDataError, ModelMismatchError
-from training.lineage import lineage, published_as
+from training.lineage import holds_an_answer, lineage, published_as
 from training.stages import Paths, file_digest, read_json, write_json
-from training.tracking import MODELS, client, ensured_run, registered_version
+from training.tracking import MODELS, NO_CHECKOUT, client, ensured_run, registered_version
 
 PATHS = Paths("simulated")
 ID = "0123456789abcdef" * 2
@@ -95,6 +97,80 @@ def test_a_run_that_was_logged_again_says_what_the_model_learned_from_not_what_l
     assert model.data == trained_on
 
 
+@pytest.mark.parametrize("alias", ["production", "staging"])
+def test_of_the_same_bytes_served_in_production_and_in_staging_those_in_production_are_meant(
+    pair, alias
+):
+    (PATHS.build / "run-risk.json").unlink()
+    registered_version(PATHS, MODELS[0], ensured_run(PATHS, MODELS[0]))
+    for name, number in (("served-staging", 2), ("served", 1)):
+        models = {"risk": {"registered": f"finnt-simulated-risk/{number}"}}
+        models["acceptance"] = {"registered": "finnt-simulated-acceptance/1"}
+        write_json(PATHS.build / f"{name}.json", {"pair": pair, "models": models})
+    if alias == "staging":
+        PATHS.served.unlink()
+    number = {"production": 1, "staging": 2}[alias]
+    assert f"finnt-simulated-risk/{number}" in {m.version for m in lineage(pair).models}
+
+
+def test_a_version_in_two_pairs_is_told_by_the_one_in_production(pair):
+    staged = f"{pair[:8]}-ffffffff"
+    client().set_model_version_tag("finnt-simulated-risk", "1", f"pair.{staged}", "staged")
+    models = {m: {"registered": f"finnt-simulated-{m}/1"} for m in MODELS}
+    for name, each in (("served-staging", staged), ("served", pair)):
+        write_json(PATHS.build / f"{name}.json", {"pair": each, "models": models})
+    assert lineage("finnt-simulated-risk/1").pair == pair
+
+
+def test_how_a_pair_gave_way_is_its_history_too_but_no_rivals_refusal(pair):
+    rival = {"pair": "ffffffff-ffffffff", "former_pair": pair, "alias": "production"}
+    lines = [
+        {"at": "1", "action": "promoted", "alias": "production", "pair": pair},
+        {"at": "2", "action": "refused", **rival, "verdicts": [{"criterion": "theirs"}]},
+        {"at": "3", "action": "promoted", **rival, "verdicts": [{"criterion": "theirs"}]},
+    ]
+    (PATHS.build / "history.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = lineage(pair)
+    assert [line["at"] for line in found.history] == ["1", "3"]
+    assert [verdict["criterion"] for verdict in found.verdicts] == ["calibration slope"]
+
+
+def test_a_version_whose_run_was_removed_for_good_is_said_to_be_so(pair, monkeypatch):
+    def gone(*_):
+        raise MlflowException("no such run")
+
+    monkeypatch.setattr(MlflowClient, "get_run", gone)
+    with pytest.raises(ModelMismatchError, match=r"finnt-simulated-\w+/1: its run .* was removed"):
+        lineage("finnt-simulated-risk/1")
+
+
+def test_a_run_that_lost_its_tags_is_told_as_far_as_it_goes(pair):
+    run_id = read_json(PATHS.build / "run-risk.json")["run_id"]
+    for tag in ("artefact_sha256", "portfolio", "git_commit", "data_md5"):
+        client().delete_tag(run_id, tag)
+    (model,) = (m for m in lineage("finnt-simulated-risk/1").models if m.model == "risk")
+    assert (model.artefact_sha256, model.commit) == ("not recorded", "not recorded")
+    assert (model.stages, model.restore) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        ({"git_changed": "params.yaml", "git_dirty": "true", "git_commit": "a"}, "params.yaml"),
+        ({"git_changed": "", "git_dirty": "false", "git_commit": "a"}, "nothing"),
+        ({"git_changed": "", "git_dirty": "false", "git_commit": NO_CHECKOUT}, "unknown"),
+        ({"git_dirty": "true", "git_commit": "a"}, "unknown"),
+    ],
+)
+def test_what_was_not_committed_is_told_in_words(pair, tags, told):
+    run_id = read_json(PATHS.build / "run-risk.json")["run_id"]
+    client().delete_tag(run_id, "git_changed")
+    for name, value in tags.items():
+        client().set_tag(run_id, name, value)
+    (model,) = (m for m in lineage("finnt-simulated-risk/1").models if m.model == "risk")
+    assert model.uncommitted == told
+
+
 def test_a_version_that_no_gate_has_seen_stands_alone(project):
     registered_version(PATHS, MODELS[0], ensured_run(PATHS, MODELS[0]))
     found = lineage("finnt-simulated-risk/1")
@@ -105,15 +181,23 @@ def test_lineage_holds_nothing_of_an_answers_applicant(pair, tmp_path):
     path = tmp_path / "answer.json"
     versions = {m: tag_of(m) for m in MODELS}
     path.write_text(
-        json.dumps({"decision_id": ID, "versions": versions, "features": {"income": 68123}})
+        json.dumps({"decision_id": ID, "versions": versions, "features": {"income": 68123.45}})
     )
-    assert "68123" not in json.dumps(asdict(lineage(str(path))))
+    assert "68123.45" not in json.dumps(asdict(lineage(str(path))))
 
 
 @pytest.mark.parametrize("what", ["simulated", "finnt-simulated-risk/latest", f"{ID}"])
 def test_what_is_none_of_the_forms_is_refused_with_the_forms_that_are(project, what):
     with pytest.raises(InvalidDataError, match="must be a model's version"):
         lineage(what)
+
+
+def test_a_pasted_answer_is_refused_without_being_said_again(project):
+    pasted = json.dumps({"decision_id": ID, "offers": [0] * 2000, "income": 68123})
+    assert not holds_an_answer(pasted)
+    with pytest.raises(InvalidDataError, match="must be a model's version") as refused:
+        lineage(pasted)
+    assert "68123" not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", ["no JSON", "[]", '{"decision_id": "x"}'])
@@ -144,3 +228,5 @@ def test_a_source_is_named_as_it_was_published_or_said_not_to_be(tmp_path):
     assert published_as("book", "aa", tmp_path) == "a.zip, https://example.org"
     for book, sha256 in (("book", "bb"), ("other", "aa")):
         assert published_as(book, sha256, tmp_path).startswith("not a published file")
+    (tmp_path / "data" / "sources.yaml").write_text(yaml.safe_dump({"own": {"layout": {}}}))
+    assert published_as("own", "aa", tmp_path) == "the lender's own files"

@@ -1,10 +1,13 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 import yaml
 
+from finntelligence.errors import ModelMismatchError
 from finntelligence.portfolio import Capability
 from tests.challengers import CHALLENGERS
 from training import promote as promotion
@@ -14,15 +17,16 @@ from training.gate.sign_off import SignOff
 from training.promote import PromoteParams, PromotionRefusedError, promote
 from training.publish import publish
 from training.simulate import simulate
-from training.stages import Paths, file_digest, read_json, write_json
+from training.stages import Paths, file_digest, read_json
 from training.tables import read_table, write_table
 from training.tracking import MODELS, client, registered_name
 from training.train import train
 
-PARAMS = PromoteParams(minimum_gain=0.0, applicants=100, bootstrap=20)
+PARAMS = PromoteParams(minimum_gain=0.0, applicants=100, priced=100, bootstrap=20)
 RISK, ACCEPTANCE = Capability.RISK, Capability.ACCEPTANCE
 PATHS = Paths("simulated")
-FLAG = {"group/apr_gap/b": "b against a: mean APR apart by 250 basis points; flagged"}
+GAP = {"name": "apr_gap", "value": 250.0, "says": "b against a: mean APR apart by 250 basis points"}
+FLAG = {"group/apr_gap/b": GAP}
 FAIR = "fairness: flagged screens that need a sign-off"
 
 
@@ -33,6 +37,11 @@ def aliased(alias):
         known = server.get_registered_model(registered_name("simulated", model)).aliases
         found[model] = str(known[alias]) if alias in known else None
     return found
+
+
+def aliased_if_any(alias):
+    """Return the same, or None where no model was ever registered."""
+    return aliased(alias) if client().search_registered_models() else None
 
 
 def retrain(*models, ridge=5):
@@ -119,10 +128,7 @@ def test_a_champion_of_few_rows_gives_way_to_a_challenger_of_all():
 def test_a_tampered_artefact_in_the_registry_is_refused():
     retrain(*MODELS)  # runs of its own: other tests share the project's
     promote("simulated", PARAMS)
-    version = client().get_model_version_by_alias(registered_name("simulated", RISK), "production")
-    folder = Path(aliases.client().get_model_version_download_uri(version.name, version.version))
-    (file,) = Path(str(folder).removeprefix("file:")).rglob("model.ubj")
-    file.write_bytes(PATHS.model(ACCEPTANCE).read_bytes())
+    file_of(RISK).write_bytes(PATHS.model(ACCEPTANCE).read_bytes())
     failed, text = refused()
     assert failed == ["risk: parity of registered and trained scores"]
     assert "the registered risk.ubj is a acceptance model, not risk" in text
@@ -231,13 +237,11 @@ def test_a_refused_pair_that_shares_a_model_leaves_production_publishable(imposs
 
 
 @pytest.mark.usefixtures("project")
-def test_violated_monotonicity_is_refused():
-    path = PATHS.build / "evaluation.json"
-    content = read_json(path)
-    content["risk"]["price"]["violations"]["model"]["violations"] = 1
-    write_json(path, content)
-    failed, _ = refused()
-    assert failed == ["risk: monotonicity violations"]
+def test_a_pair_that_was_never_evaluated_is_told_what_to_run():
+    (PATHS.build / "evaluation.json").unlink()
+    with pytest.raises(ModelMismatchError, match="run `make pipeline PORTFOLIO=simulated`"):
+        promote("simulated", PARAMS)
+    assert aliased_if_any("production") is None
 
 
 # Flags of the fairness screens
@@ -261,7 +265,8 @@ def test_a_flag_with_a_name_under_it_passes_and_the_name_is_kept():
     signed = SignOff(by="A. Name", reason="explained by the term")
     promote("simulated", PARAMS, signed)
     (entry,) = entries(PATHS)
-    assert entry["signed_off"] == {next(iter(FLAG)): {"by": "A. Name", "reason": signed.reason}}
+    told = {"by": "A. Name", "reason": signed.reason, "value": 250.0}
+    assert entry["signed_off"] == {next(iter(FLAG)): told}
     (verdict,) = [v for v in entry["verdicts"] if v["criterion"] == FAIR]
     assert "Signed off by A. Name: explained by the term" in verdict["why"]
 
@@ -272,6 +277,26 @@ def test_a_signature_is_of_one_pair_and_no_other():
     retrain(*MODELS)
     failed, _ = refused()
     assert failed == [FAIR]
+
+
+@pytest.mark.usefixtures("flagged")
+@pytest.mark.parametrize(("value", "covered"), [(250.0, True), (240.0, True), (260.0, False)])
+def test_a_signature_is_of_a_figure_and_of_nothing_worse(monkeypatch, value, covered):
+    promote("simulated", PARAMS, SignOff(by="A. Name", reason="explained by the term"))
+    first = PATHS.build / "history.jsonl"
+    monkeypatch.setattr(
+        promotion.Gate, "flags", lambda *_: {next(iter(FLAG)): GAP | {"value": value}}
+    )
+    # the same pair again, as if for the first time on this registry
+    version = aliases.aliased_pair("simulated", MODELS, "production")
+    for each in version.values():
+        client().delete_registered_model_alias(each.name, "production")
+        client().delete_model_version_tag(each.name, each.version, f"pair.{aliases.named(version)}")
+    assert first.exists()
+    if covered:
+        assert promote("simulated", PARAMS)["promoted"]
+    else:
+        assert refused()[0] == [FAIR]
 
 
 # Interrupts
@@ -316,6 +341,102 @@ def test_aliases_that_a_kill_left_on_two_pairs_go_back_before_anything_else(two_
     assert aliased("production") == {RISK: "2", ACCEPTANCE: "2"}
 
 
+@pytest.mark.parametrize("history", ["is gone", "lacks the last"])
+def test_a_pair_whose_promotion_is_not_on_record_is_recorded(two_pairs, history):
+    """A kill between aliases and record; or production from before there was a history."""
+    pair = promote("simulated", PARAMS)["pair"]
+    path = PATHS.build / "history.jsonl"
+    kept = [] if history == "is gone" else path.read_text().splitlines()[:1]
+    path.write_text("".join(f"{line}\n" for line in kept))
+    promote("simulated", PARAMS)
+    promote("simulated", PARAMS)
+    last = entries(PATHS)[-1]
+    assert len(entries(PATHS)) == len(kept) + 1
+    assert (last["action"], last["pair"]) == (PROMOTED, pair)
+    assert last["former_pair"] == (two_pairs if kept else None)
+
+
+@pytest.mark.usefixtures("project")
+def test_judging_the_champion_again_leaves_the_verdicts_of_its_promotion():
+    first = promote("simulated", PARAMS)
+    name = f"gate-{first['pair']}.json"
+
+    def told():
+        runs = (mlflow.artifacts.load_dict(f"runs:/{r}/{name}") for r in first["runs"].values())
+        return [read_json(PATHS.build / "gate.json"), *runs]
+
+    before, tags = told(), tags_of(RISK, "1")
+    promote("simulated", PARAMS)
+    assert told() == before
+    assert tags_of(RISK, "1") == tags
+    assert "value of the offers" in {v["criterion"] for v in before[0]["verdicts"]}
+
+
+# A champion that is damaged, or of another kind
+
+
+def file_of(model):
+    """Return the registry's file of a model in production."""
+    name = registered_name("simulated", model)
+    version = client().get_model_version_by_alias(name, "production")
+    folder = client().get_model_version_download_uri(name, version.version)
+    (file,) = Path(str(folder).removeprefix("file:")).rglob("model.ubj")
+    return file
+
+
+@pytest.mark.parametrize("damage", [lambda f: f.write_bytes(f.read_bytes()[:-9]), Path.unlink])
+def test_a_damaged_champion_does_not_lower_the_bar(project, damage):
+    retrain(*MODELS)  # runs of its own: other tests share the project's
+    pair = promote("simulated", PARAMS)["pair"]
+    retrain(*MODELS)
+    damage(file_of(RISK))
+    with pytest.raises(ModelMismatchError) as error:
+        promote("simulated", PARAMS)
+    for words in (pair, "finnt-simulated-risk/1", "cannot be read", "finnt rollback simulated"):
+        assert words in str(error.value)
+    assert aliased("production") == {RISK: "1", ACCEPTANCE: "1"}
+
+
+@pytest.mark.usefixtures("project")
+def test_a_file_that_the_registry_has_lost_fails_parity():
+    retrain(*MODELS)
+    promote("simulated", PARAMS)
+    shutil.rmtree(file_of(RISK).parent)
+    failed, text = refused()
+    assert failed == ["risk: parity of registered and trained scores"]
+    assert "has lost its file" in text
+
+
+def test_a_champion_of_another_declaration_is_said_not_to_be_compared(project, caplog):
+    promote("simulated", PARAMS)
+    path = project / "portfolios" / "simulated.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"title": "Another"}))
+    retrain(*MODELS)
+    found = {v["criterion"]: v for v in promote("simulated", PARAMS)["verdicts"]}
+    told = found["risk: log-loss below the champion's, held-out loans"]
+    assert told["outcome"] == "not testable"
+    assert "another declaration" in told["why"]
+    assert "cannot be compared" in caplog.text
+
+
+@pytest.mark.usefixtures("two_pairs")
+def test_a_champion_of_other_data_is_said_to_know_some_rows_perhaps():
+    def why():
+        content = promote("simulated", PARAMS)
+        (loss,) = (
+            v
+            for v in content["verdicts"]
+            if v["criterion"].startswith("risk: log-loss below the champion")
+        )
+        return loss["why"]
+
+    assert "other data" not in why()
+    path = PATHS.processed / "train" / "quotes.parquet"
+    write_table(read_table(path).tail(7_000), path)
+    retrain(*MODELS)
+    assert "it learned from other data, perhaps from some of these rows" in why()
+
+
 # A pair that a person has rolled back
 
 
@@ -331,6 +452,22 @@ def test_a_pair_that_was_rolled_back_stays_so_until_a_person_promotes_it(two_pai
     assert "rolled back by a person" in caplog.text
     assert promote("simulated", PARAMS, by_person=True)["promoted"]
     assert aliased("production") == {RISK: "2", ACCEPTANCE: "2"}
+
+
+def test_a_pair_that_was_rolled_back_stays_so_when_its_runs_are_logged_anew(two_pairs):
+    new = promote("simulated", PARAMS)["pair"]
+    current = aliases.aliased_pair("simulated", MODELS, "production")
+    old = {m: client().get_model_version(v.name, "1") for m, v in current.items()}
+    aliases.mark(current, new, ROLLED_BACK)
+    aliases.point(old, "production")
+    for model in MODELS:  # as on a clone, or after the runs' record was lost
+        (PATHS.build / f"run-{model}.json").unlink()
+    assert not promote("simulated", PARAMS)["promoted"]
+    assert aliased("production") == {RISK: "1", ACCEPTANCE: "1"}
+    assert promote("simulated", PARAMS, by_person=True)["promoted"]
+    assert aliased("production") == {RISK: "3", ACCEPTANCE: "3"}
+    assert not aliases.was_rolled_back("simulated", MODELS, new)
+    assert promote("simulated", PARAMS)["promoted"]
 
 
 # A book that teaches risk alone

@@ -11,7 +11,8 @@ from finntelligence.response import SPEC_ATTRIBUTE
 from training.promote import PromoteParams, promote
 from training.publish import main, publish, stored_pair_is_whole
 from training.stages import Paths, file_digest, read_json
-from training.tracking import MODELS, client, registered_name
+from training.tables import load_portfolio
+from training.tracking import MODELS, client, log_evidence, registered_name
 from training.train import train
 
 PATHS = Paths("simulated")
@@ -71,6 +72,13 @@ def test_served_json_names_the_exact_pair(served, promoted, simulated):
     assert read_json(PATHS.served) == json.loads(json.dumps(served))
 
 
+def test_a_pair_is_served_under_the_declaration_it_was_trained_by(promoted, project, simulated):
+    path = project / "portfolios" / "simulated.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"title": "Another"}))
+    assert load_portfolio("simulated").digest != simulated.digest
+    assert publish("simulated")["portfolio_digest"] == simulated.digest
+
+
 def test_a_stored_model_carries_its_specification_and_its_origin(served):
     for model in MODELS:
         stored = bentoml.models.get(served["models"][str(model)]["tag"])
@@ -93,6 +101,18 @@ def test_the_evidence_about_the_pair_stands_beside_its_models(served):
     assert (folder / "evaluation.json").read_text() == (PATHS.build / "evaluation.json").read_text()
     assert (folder / "report.html").is_file()
     assert {path.name.partition("_")[0] for path in folder.glob("*.png")} == {"risk", "acceptance"}
+
+
+def test_evidence_of_another_pair_with_one_of_the_models_is_not_published(served, tmp_path):
+    theirs = tmp_path / "evaluation.json"
+    theirs.write_text("{}")
+    bentoml.models.delete(served["evidence"])
+    for entry in served["models"].values():
+        log_evidence(entry["run_id"], f"{served['pair'][:8]}-ffffffff", [theirs])
+    again = publish("simulated")
+    assert again["evidence"] == served["evidence"]
+    folder = Path(bentoml.models.get(again["evidence"]).path) / "evaluation"
+    assert (folder / "evaluation.json").read_text() == (PATHS.build / "evaluation.json").read_text()
 
 
 @pytest.mark.parametrize("only_if_needed", [True, False])
@@ -179,10 +199,10 @@ def test_a_newer_pair_that_was_pulled_is_served(pulled, store_is_lost):
 
 
 def test_a_refused_pair_does_not_keep_production_from_being_restored(served):
-    path = PATHS.build / "evaluation.json"
-    content = read_json(path)
-    content["risk"]["price"]["violations"]["model"]["violations"] = 1
-    path.write_text(json.dumps(content))
+    path = Path("params.yaml")
+    params = yaml.safe_load(path.read_text())
+    params["promote"]["minimum_gain"] = 9.0  # which nothing reaches
+    path.write_text(yaml.safe_dump(params))
     for entry in served["models"].values():
         bentoml.models.delete(entry["tag"])
     main("simulated", only_if_needed=True)

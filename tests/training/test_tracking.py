@@ -13,11 +13,14 @@ from finntelligence.features import feature_names
 from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE
 from training import tracking
+from training.books.raw import source_digest
 from training.stages import Paths, file_digest, read_json
 from training.tracking import (
     MODELS,
     client,
+    download_evidence,
     ensured_run,
+    log_evidence,
     log_training_run,
     registered_name,
     registered_version,
@@ -120,6 +123,27 @@ def test_a_run_names_the_sources_of_a_real_book_by_their_digests(project):
     assert sources == {"book.zip": file_digest(raw / "book.zip")}
 
 
+def test_a_run_names_a_folder_of_a_lenders_own_files_by_its_digest(project):
+    export = project / "data" / "raw" / "simulated" / "export"
+    export.mkdir(parents=True)
+    (export / "loans.csv").write_text("id,bad\n")
+    (export.parent / ".gitignore").write_text("/export\n")
+    sources = json.loads(client().get_run(log_again()).data.tags["sources"])
+    assert sources == {"export": source_digest(export)}
+
+
+def test_a_run_logged_again_names_the_sources_of_its_training_not_todays(project, monkeypatch):
+    raw = project / "data" / "raw" / "simulated"
+    raw.mkdir(parents=True)
+    (raw / "book.zip").write_bytes(b"published")
+    before = client().get_run(log_again()).data.tags["sources"]
+    (raw / "book.zip").write_bytes(b"another year's")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'empty.db'}")
+    again = client().get_run(ensured_run(Paths("simulated"), RISK)).data.tags
+    assert again["logged_again"] == "true"
+    assert again["sources"] == before
+
+
 @pytest.mark.usefixtures("empty_server")
 def test_a_run_logged_again_keeps_the_data_the_model_learned_from():
     before = record_of(RISK)["data"]
@@ -130,6 +154,18 @@ def test_a_run_logged_again_keeps_the_data_the_model_learned_from():
     assert tags["data_sha256.loans"] != file_digest(table)
     assert tags["logged_again"] == "true"
     assert record_of(RISK)["data"] == before
+
+
+def test_a_run_holds_the_evidence_of_each_pair_apart(run, tmp_path):
+    figures = tmp_path / "evaluation.json"
+    for pair in ("aa-bb", "aa-cc"):
+        figures.write_text(pair)
+        log_evidence(run.info.run_id, pair, [figures])
+    for pair in ("aa-bb", "aa-cc"):
+        (tmp_path / pair).mkdir()
+        found = download_evidence([run.info.run_id], pair, tmp_path / pair)
+        assert {path.name: path.read_text() for path in found.iterdir()} == {figures.name: pair}
+    assert not download_evidence([run.info.run_id], "aa-dd", tmp_path).exists()
 
 
 def test_a_run_outside_git_says_so(run):

@@ -4,7 +4,6 @@ Rows are read in blocks, so that memory holds the text of one block and the valu
 """
 
 import csv
-import datetime
 from collections.abc import Iterator
 from itertools import islice
 from operator import itemgetter
@@ -14,14 +13,14 @@ import pandas as pd
 import pandera.pandas as pa
 
 from finntelligence.errors import InvalidDataError
-from training.books.layout import Column, TableLayout, kind_of
+from training.books.dates import numbered, shown
+from training.books.layout import Column, TableLayout, kind_of, permitted
 
 __all__ = ["read_cells"]
 
 BLOCK_ROWS = 50_000
 OUTCOMES = ("accepted", "defaulted")
 WORDS = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
-SHOWN_DATE = datetime.datetime(2025, 3, 14, 10, 30)
 DIGITS = 10  # 7.9 per cent is 0.079, not 0.07900000000000001
 
 
@@ -103,7 +102,7 @@ def _typed_block(
     for column in table.read:
         cells = text[column.column]
         found = _typed(column, cells, table, schema)
-        wrong = ~(found.fits & _permitted(schema.columns[column.name], found.values))
+        wrong = ~(found.fits & permitted(schema.columns[column.name], found.values))
         if wrong.any():
             line = wrong.idxmax()
             held = repr(cells[line]) if cells[line] else "nothing"
@@ -150,27 +149,9 @@ def _flags(column: Column, cells: pd.Series) -> _Typed:
 
 
 def _periods(column: Column, cells: pd.Series) -> _Typed:
-    """Number the day, month, quarter or year so that it can be read: 20250314, 202503, 20251."""
-    date = pd.to_datetime(cells, format=column.date, errors="coerce").dt
-    period = {
-        "day": 10_000 * date.year + 100 * date.month + date.day,
-        "month": 100 * date.year + date.month,
-        "quarter": 10 * date.year + date.quarter,
-        "year": date.year,
-    }[column.per]
-    expected = f"a date written like {SHOWN_DATE.strftime(column.date)}"
-    return _Typed(period.astype("float64"), period.notna(), expected)
+    period = numbered(cells, column.date, column.per)
+    return _Typed(period, period.notna(), f"a date written like {shown(column.date, column.per)}")
 
 
 def _absent(column: Column, cells: pd.Series) -> pd.Series:
     return cells.isin(["", *column.absent])
-
-
-def _permitted(contract: pa.Column, values: pd.Series) -> pd.Series:
-    """Return which values the canonical contract permits."""
-    present = values.dropna()
-    fits = pd.Series(contract.nullable, index=values.index)
-    fits[present.index] = True
-    for check in contract.checks:
-        fits[present.index] &= check(present).check_output
-    return fits

@@ -9,19 +9,21 @@ Each canonical column names the file's column its cells stand in, and what makes
 """
 
 import codecs
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import pandera.pandas as pa
 
 from finntelligence.declaration import Section
 from finntelligence.errors import InvalidDeclarationError
 from finntelligence.fields import Role
 from finntelligence.portfolio import Capability, Portfolio
+from training.books.dates import PERIODS, shown
 from training.tables import loans_schema, quotes_schema
 
-__all__ = ["DEFAULTED", "PERIODS", "UNITS", "Column", "Layout", "TableLayout", "kind_of"]
+__all__ = ["DEFAULTED", "UNITS", "Column", "Layout", "TableLayout", "kind_of", "permitted"]
 
 UNITS = {
     "fraction": 1.0,
@@ -32,7 +34,6 @@ UNITS = {
     "thousands": 1000.0,
     "years": 12.0,  # of a term in months
 }
-PERIODS = ("day", "month", "quarter", "year")
 DEFAULTED = (
     *("requested_principal", "requested_term_months", "list_rate", "is_randomised"),
     *("propensity", "cost_of_funds"),
@@ -47,7 +48,7 @@ class Column:
     """The cells of one canonical column: those of the file's `column`, or `value` in every row.
 
     Numbers are multiplied by `factor`; `values` renames what a cell says; an `absent` cell says
-    nothing; a `date` is written so, and its period is counted `per` month or another of `PERIODS`.
+    nothing; a `date` is written so, and its period is counted `per` month or another.
     """
 
     name: str
@@ -113,6 +114,16 @@ def kind_of(column: pa.Column) -> str:
     return dtype if dtype in ("float64", "int64", "bool") else "text"
 
 
+def permitted(contract: pa.Column, values: pd.Series) -> pd.Series:
+    """Return which values the canonical contract permits."""
+    present = values.dropna()
+    fits = pd.Series(contract.nullable, index=values.index)
+    fits[present.index] = True
+    for check in contract.checks:
+        fits[present.index] &= check(present).check_output
+    return fits
+
+
 def _table(
     section: Section, schema: pa.DataFrameSchema, portfolio: Portfolio, given: Collection[str]
 ) -> TableLayout:
@@ -153,18 +164,39 @@ def _column(
     parts: dict[str, Any] = {"column": "", "value": None, "factor": 1.0, "values": {}}
     parts |= {"absent": absent | _absent(section), "date": "", "per": ""}
     if name != "quote_id" and section.has("value"):
-        parts["value"] = section.raw("value")
+        parts["value"] = _value(section, schema.columns[name])
     else:
         parts["column"] = section.text("column")
         if kind in ("text", "bool"):
             parts["values"] = _renamed(section, bool if kind == "bool" else str)
         elif name == "period" and section.has("date"):
-            parts["date"] = section.text("date")
             parts["per"] = section.choice("per", PERIODS, "month")
+            parts["date"] = _date(section, parts["per"])
         elif name != "quote_id":
             parts["factor"] = UNITS[section.choice("unit", tuple(UNITS), "fraction")]
     section.close()
     return Column(name=name, **parts)
+
+
+def _value(section: Section, contract: pa.Column) -> Any:
+    """Read what stands in every row, which must be what the column may hold."""
+    kind = kind_of(contract)
+    readers: dict[str, Callable[[str], Any]] = {"text": section.text, "bool": section.flag}
+    value = readers.get(kind, section.number)("value")
+    whole = kind != "int64" or value % 1 == 0
+    if not (whole and permitted(contract, pd.Series([value])).all()):
+        raise section.fail("value", f"must be {contract.description}, is {value!r}")
+    return value
+
+
+def _date(section: Section, per: str) -> str:
+    written = section.text("date")
+    try:
+        shown(written, per)
+    except ValueError as error:
+        right = f"must say the {per} and its year as in %d/%m/%Y for 14/03/2025"
+        raise section.fail("date", f"{right}, is {written!r}: {error}") from error
+    return written
 
 
 def _renamed(section: Section, kind: type) -> dict[str, str | bool]:

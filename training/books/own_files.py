@@ -59,6 +59,8 @@ def tables(portfolio: Portfolio, path: Path, layout: Layout) -> Tables:
     _check_unit(portfolio, layout.quotes, quotes)
     taken = quotes.iloc[place].drop(columns=["propensity", "accepted"]).set_axis(own_loans.index)
     loans = taken.assign(**own_loans.drop(columns="quote_id"))
+    if "is_randomised" not in own_loans:  # a rate that was settled later is no drawn one
+        loans["is_randomised"] &= np.isclose(loans["quoted_rate"], taken["quoted_rate"])
     return Tables(validated_quotes(portfolio, quotes), validated_loans(portfolio, loans))
 
 

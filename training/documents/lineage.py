@@ -1,6 +1,6 @@
 """A lineage for a person to read: a tree for the terminal, a section of a page."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.markup import escape
@@ -10,7 +10,9 @@ from training.evidence.page import Section, Table, interval
 from training.lineage import Lineage, ModelLineage
 from training.locks import Stage
 
-__all__ = ["section", "tree", "verdict_table"]
+__all__ = ["section", "signatures", "tree", "verdict_table"]
+
+_AGAIN = "of logging again, not of training"
 
 
 def tree(found: Lineage) -> Tree:
@@ -22,6 +24,9 @@ def tree(found: Lineage) -> Tree:
     gate = top.add("gate" if found.verdicts else "gate: no verdict is recorded")
     for verdict in found.verdicts:
         _add(gate, {str(verdict.get("criterion")): f"{_outcome(verdict)}; {verdict.get('why')}"})
+    past = top.add("history" if found.history else "history: nothing is recorded of the pair")
+    for when, did, signed in _happened(found):
+        _add(past, {when: f"{did}; signed off: {signed}" if signed else did})
     restores = dict.fromkeys(model.restore for model in found.models)
     for commands in filter(None, restores):
         branch = top.add("to bring the data back, in the project's folder")
@@ -37,7 +42,7 @@ def _add_model(branch: Tree, model: ModelLineage) -> None:
             "run": f"{model.run_id}, logged {model.logged_at}",
             "artefact SHA-256": model.artefact_sha256,
             "git commit": _commit(model),
-            "changed but not committed": model.uncommitted,
+            "changed but not committed": _uncommitted(model),
         },
     )
     for title, values in (
@@ -70,7 +75,7 @@ def section(found: Lineage, level: int = 2) -> Section:
         "run": lambda m: f"{m.run_id}, logged {m.logged_at}",
         "artefact SHA-256": lambda m: m.artefact_sha256,
         "git commit": _commit,
-        "changed but not committed": lambda m: m.uncommitted,
+        "changed but not committed": _uncommitted,
         "data SHA-256": lambda m: _listed(m.data),
         "sources, SHA-256": lambda m: _listed(m.sources),
         "parameters": lambda m: _listed(m.params),
@@ -85,6 +90,7 @@ def section(found: Lineage, level: int = 2) -> Section:
         ["DVC stage", "command", "made of (MD5)", "makes (MD5)"],
         [[s.name, s.cmd, _listed(s.deps), _listed(s.outs)] for s in stages.values()],
     )
+    past = Table(["when", "what happened to the pair", "signed off"], [*_happened(found)])
     commands = dict.fromkeys(c for model in found.models for c in model.restore)
     back = Table(
         ["commands that bring the data back, in the project's folder"], [[c] for c in commands]
@@ -93,7 +99,24 @@ def section(found: Lineage, level: int = 2) -> Section:
         "Lineage",
         level=level,
         texts=[f"Pair {found.pair or 'none'} of portfolio {found.portfolio}."],
-        tables=[table for table in (models, chain, back) if table.rows],
+        tables=[table for table in (models, past, chain, back) if table.rows],
+    )
+
+
+def _happened(found: Lineage) -> Iterator[list[str]]:
+    """Yield what happened to the pair, oldest first: when, what, and who signed for it."""
+    for line in found.history:
+        did = f"{line.get('action')}, {line.get('alias')}"
+        if line.get("pair") != found.pair:
+            did = f"gave way to {line.get('pair')} ({did})"
+        yield [str(line.get("at")), did, signatures(line)]
+
+
+def signatures(line: Mapping[str, Any]) -> str:
+    """Return who signed off what, and why, in a line of the history; empty where nobody did."""
+    return "; ".join(
+        f"{flag}: {by.get('by', 'unnamed')}, {by.get('reason', 'no reason given')}"
+        for flag, by in (line.get("signed_off") or {}).items()
     )
 
 
@@ -125,8 +148,12 @@ def _figure(value: float | None, reach: Sequence[float] | None) -> str:
 
 def _commit(model: ModelLineage) -> str:
     known = "in this repository" if model.commit_is_here else "not in this repository"
-    again = "; of logging again, not of training" if model.logged_again else ""
+    again = f"; {_AGAIN}" if model.logged_again else ""
     return f"{model.commit} ({known}{again})"
+
+
+def _uncommitted(model: ModelLineage) -> str:
+    return f"{model.uncommitted} ({_AGAIN})" if model.logged_again else model.uncommitted
 
 
 def _listed(values: Mapping[str, object]) -> str:

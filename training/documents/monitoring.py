@@ -124,7 +124,7 @@ def _fairness(found: Mapping[str, Any]) -> Iterator[list[str]]:
                 f"approvals of {field} {group}: adverse impact ratio",
                 f"at least {one['rows']:,} applicants of the group"
                 + (", too few to flag as yet: more are needed" if one["flag"] is None else ""),
-                f"{interval(one)}{_past((one['value'] or 1) < AIR)}",
+                f"{interval(one)}{_past(one['value'] is not None and one['value'] < AIR)}",
                 f"below {AIR:g}, or its interval wholly below {_low(one)}",
                 "stop the pair's promotion; review with a named sign-off, or roll back",
             ]

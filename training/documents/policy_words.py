@@ -11,30 +11,28 @@ _DONE = {"decline": "nothing is offered", "skip": "its rule is left out"}
 
 def in_words(policy: Policy, portfolio: Portfolio) -> tuple[str, ...]:
     """Return the policy as sentences; a rule that does not apply is said not to."""
-    ratios = ", ".join(f"{ratio:.0%}" for ratio in policy.principal_ratios)
+    ratios = ", ".join(map(_percent, policy.principal_ratios))
     terms = ", ".join(map(str, policy.terms))
     convention = str(portfolio.price.convention).replace("_", " ")
     return (
-        f"Amounts: {ratios} of what is asked for, in steps of {policy.principal_step:,g} "
-        f"{portfolio.currency}, from {policy.minimum_principal:,.0f} to "
-        f"{policy.maximum_principal:,.0f}. Terms: {terms} months.",
-        f"Quoted rates ({convention}): {policy.minimum_rate:.2%} to {policy.maximum_rate:.2%} in "
-        f"steps of {100 * policy.tick:g} points, and no further than "
-        f"{100 * policy.trust_below:g} points below and {100 * policy.trust_above:g} points above "
-        "the list price.",
+        f"Amounts: {ratios} of what is asked for, in steps of {_plain(policy.principal_step)} "
+        f"{portfolio.currency}, from {_plain(policy.minimum_principal)} to "
+        f"{_plain(policy.maximum_principal)}. Terms: {terms} months.",
+        f"Quoted rates ({convention}): {_percent(policy.minimum_rate)} to "
+        f"{_percent(policy.maximum_rate)} in steps of {_plain(100 * policy.tick)} points, and no "
+        f"further than {_plain(100 * policy.trust_below)} points below and "
+        f"{_plain(100 * policy.trust_above)} points above the list price.",
         _apr(policy),
-        _cap(
-            policy.pti_cap, "The instalment takes at most {:.0%} of monthly income", "instalments"
-        ),
-        _cap(policy.dti_cap, "All debt payments take at most {:.0%} of income", "debt payments"),
+        _cap(policy.pti_cap, "The instalment takes at most {} of monthly income", "instalments"),
+        _cap(policy.dti_cap, "All debt payments take at most {} of income", "debt payments"),
         _cap(
             policy.pd_cutoff,
-            "No offer at a lifetime probability of default above {:.0%}",
+            "No offer at a lifetime probability of default above {}",
             "the probability of default",
         ),
         _cap(
             policy.minimum_raroc,
-            "The risk-adjusted return on capital is at least {:.0%}",
+            "The risk-adjusted return on capital is at least {}",
             "the return on capital",
         ),
         *(
@@ -48,15 +46,25 @@ def in_words(policy: Policy, portfolio: Portfolio) -> tuple[str, ...]:
     )
 
 
+def _percent(share: float) -> str:
+    return f"{_plain(100 * share)} %"
+
+
+def _plain(number: float) -> str:
+    """Write a number as it was declared: nothing rounded but a float's own dust."""
+    return f"{number:,.12g}"
+
+
 def _cap(value: float | None, rule: str, subject: str) -> str:
-    return f"No rule on {subject}." if value is None else f"{rule.format(value)}."
+    return f"No rule on {subject}." if value is None else f"{rule.format(_percent(value))}."
 
 
 def _apr(policy: Policy) -> str:
-    text = "No cap on the APR" if policy.apr_cap is None else f"APR at most {policy.apr_cap:.2%}"
+    cap = policy.apr_cap
+    text = "No cap on the APR" if cap is None else f"APR at most {_percent(cap)}"
     if policy.jurisdictions is None:
         return f"{text}."
-    caps = ", ".join(f"{k} {v:.2%}" for k, v in sorted(policy.jurisdictions.apr_caps.items()))
+    caps = ", ".join(f"{k} {_percent(v)}" for k, v in sorted(policy.jurisdictions.apr_caps.items()))
     return f"{text}; by {policy.jurisdictions.field}: {caps}."
 
 
@@ -65,5 +73,5 @@ def _menu(policy: Policy) -> str:
         return f"Up to {policy.menu_size} offers are shown, the most profitable ones."
     return (
         f"Up to {policy.menu_size} offers are shown: the menu of highest profit, in which offers "
-        f"compete (dissimilarity {policy.dissimilarity:g}, an assumption)."
+        f"compete (dissimilarity {_plain(policy.dissimilarity)}, an assumption)."
     )

@@ -101,16 +101,8 @@ def _gate(about: Documented) -> list[Section]:
 
 
 def _entry(line: Mapping[str, Any]) -> list[str]:
-    signed = line.get("signed_off") or {}
-    said = [f"{flag}: {_signature(by)}" for flag, by in signed.items()]
     names = ("at", "action", "alias", "pair", "former_pair")
-    return [*(str(line.get(name) or "") for name in names), "; ".join(said)]
-
-
-def _signature(by: object) -> str:
-    if isinstance(by, Mapping):
-        return f"{by.get('by', 'unnamed')}, {by.get('reason', 'no reason given')}"
-    return str(by)
+    return [*(str(line.get(name) or "") for name in names), lineage.signatures(line)]
 
 
 def _lineage(about: Documented) -> Section:

@@ -18,14 +18,13 @@ from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
 from training.evidence.page import Picture
 from training.gate.history import entries
+from training.gate.pair import pair_of
 from training.lineage import Lineage, lineage
 from training.stages import Paths, file_digest, read_json
 from training.tables import load_portfolio
-from training.tracking import MODELS, client
+from training.tracking import MODELS, client, download_evidence
 
 __all__ = ["Data", "Documented", "documented"]
-
-_EVIDENCE = "evaluation"  # the folder of a run's artefacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +71,7 @@ def documented(portfolio_name: str, root: Path = Path()) -> Documented:
     declared = load_portfolio(portfolio_name, root)
     models = [model for model in MODELS if model in declared.capabilities]
     digests, alias = _in_force(paths, models)
-    pair = "-".join(digests[model][:8] for model in models)
+    pair = pair_of(digests)
     try:
         found = lineage(pair, root)
     except ModelMismatchError:
@@ -80,14 +79,18 @@ def documented(portfolio_name: str, root: Path = Path()) -> Documented:
     with _evidence(paths, digests, found) as where:
         responses = {str(model): _response(where.models / model / "model.ubj") for model in models}
         figures, report = where.evidence / "evaluation.json", where.evidence / "report.html"
+        evaluation = read_json(figures) if figures.exists() else {}
+        if evaluation.get("artefacts") != digests:
+            evaluation = {}  # of the models that lay here before these
+        pictures = where.plots.glob("*.png") if evaluation else ()
         return Documented(
             portfolio=responses[str(models[0])].portfolio,
             pair=pair,
             alias=alias,
             responses=responses,
-            evaluation=read_json(figures) if figures.exists() else {},
-            report=report.read_text(encoding="utf-8") if report.exists() else None,
-            pictures={path.stem: Picture.of(path, path.stem) for path in where.plots.glob("*.png")},
+            evaluation=evaluation,
+            report=report.read_text(encoding="utf-8") if evaluation and report.exists() else None,
+            pictures={path.stem: Picture.of(path, path.stem) for path in pictures},
             data=Data(source=_source(paths, found), periods=_periods(paths, found)),
             lineage=found,
             history=tuple(entries(paths)),
@@ -125,16 +128,16 @@ def _evidence(
             f"run `make pipeline PORTFOLIO={paths.portfolio}`"
         )
     with tempfile.TemporaryDirectory() as name:
-        folder, server = Path(name), client()
+        client()
+        folder = Path(name)
         for model in found.models:
             saved, kept = folder / "registered" / model.model, folder / model.model
             saved.mkdir(parents=True)
             kept.mkdir()
             mlflow.artifacts.download_artifacts(f"models:/{model.version}", dst_path=str(saved))
             next(saved.rglob("model.ubj")).rename(kept / "model.ubj")
-            if server.list_artifacts(model.run_id, _EVIDENCE):
-                server.download_artifacts(model.run_id, _EVIDENCE, name)
-        yield _Folders(folder, folder / _EVIDENCE, folder / _EVIDENCE)
+        evidence = download_evidence((m.run_id for m in found.models), pair_of(digests), folder)
+        yield _Folders(folder, evidence, evidence)
 
 
 def _response(path: Path) -> PriceResponse:

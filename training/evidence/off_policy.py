@@ -53,7 +53,8 @@ def policy_rows(found: Mapping[str, Any], currency: str) -> tuple[list[str], lis
     rows.append(["DR, difference to the baseline", *map(_money, gains)])
     for key, label, form in (
         ("ess", "effective sample size", ",.0f"),
-        ("mean_weight", "mean weight (1 if densities are right)", ".3f"),
+        ("raw_weight", "mean weight off the edges (1 if densities are right)", ".3f"),
+        ("price_shift", "mean of drawn less proposed rate", "+.5f"),
         ("uncovered_share", "requests at prices not tested", ".1%"),
         ("declined_share", "requests declined", ".1%"),
         ("mean_rate", "mean rate offered", ".4f"),

@@ -22,6 +22,7 @@ __all__ = [
     "digest_of",
     "in_production",
     "mark",
+    "mark_everywhere",
     "marked",
     "named",
     "numbers",
@@ -77,6 +78,15 @@ def mark(versions: Versions, pair: str, outcome: str) -> None:
     """Note on each version what became of a pair."""
     for each in versions.values():
         client().set_model_version_tag(each.name, each.version, f"pair.{pair}", outcome)
+
+
+def mark_everywhere(versions: Versions, pair: str, outcome: str) -> None:
+    """Note it on these versions, then on all that have a note of the pair: it was logged anew."""
+    mark(versions, pair, outcome)
+    for each in versions.values():
+        for other in client().search_model_versions(f"name = '{each.name}'"):
+            if f"pair.{pair}" in other.tags:
+                client().set_model_version_tag(other.name, other.version, f"pair.{pair}", outcome)
 
 
 def marked(versions: Versions, pair: str) -> str | None:

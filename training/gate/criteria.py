@@ -1,21 +1,24 @@
 """The gate's criteria together: those a pair meets by itself, and those against a champion."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from finntelligence.errors import InvalidDeclarationError
+from finntelligence.declaration import Section
 from finntelligence.portfolio import Capability, Portfolio
+from training.evidence.price_curves import Prices
 from training.evidence.screens import ScreenParams
 from training.fitting.price_response import columns_of
 from training.gate import fairness, profit
 from training.gate.heldout import Heldout
-from training.gate.losses import beats_a_constant, beats_the_champion
+from training.gate.losses import beats_a_constant, beats_the_champion, incomparable
+from training.gate.monotone import monotone
 from training.gate.pair import Pair
-from training.gate.slopes import calibration_slope, price_slope
+from training.gate.slopes import calibration_slope, price_slope, price_told
 from training.gate.verdict import Verdict, untestable
 from training.judging.judge import JudgeParams, judged
 from training.judging.proposals import engine_prices, list_prices, within_rules
@@ -39,7 +42,8 @@ class PromoteParams:
 
     `minimum_gain`: log-loss below a constant's that each model must reach on held-out rows. A slope
     passes within its two limits, or if its interval contains 1. `applicants` fresh ones of a world
-    whose truth is known value the offers, `screened` held-out ones get them compared by group.
+    whose truth is known value the offers, `screened` held-out ones get them compared by group, and
+    `priced` ones are looked at on every tick.
 
     Raises:
         InvalidDeclarationError: naming the setting that is impossible.
@@ -50,17 +54,22 @@ class PromoteParams:
     calibration_slope: tuple[float, float] = (0.9, 1.1)
     applicants: int = 1000
     screened: int = 5000
+    priced: int = 1000
     bootstrap: int = 200
     seed: int = 7
 
     def __post_init__(self) -> None:
+        given = asdict(self).items()
+        lists = {name: list(each) if isinstance(each, tuple) else each for name, each in given}
+        section = Section(lists, "params.yaml: promote")
+        section.number("minimum_gain")
         for name in ("price_slope", "calibration_slope"):
-            limits = tuple(getattr(self, name))
+            limits = section.numbers(name)
             if len(limits) != 2 or not 0 < limits[0] <= 1 <= limits[1]:
-                raise _impossible(name, "two limits with 1 between them", limits)
-        for name in ("applicants", "screened", "bootstrap"):
-            if getattr(self, name) < 2:
-                raise _impossible(name, "at least 2", getattr(self, name))
+                raise section.fail(name, f"must be two limits with 1 between them, is {limits}")
+        for name in ("applicants", "screened", "priced", "bootstrap"):
+            object.__setattr__(self, name, section.integer(name, 2, 10_000_000))
+        object.__setattr__(self, "seed", section.integer("seed", 0, 2**32 - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,40 +87,56 @@ class Gate:
         heldout = Heldout.read(paths, portfolio)
         return cls(paths=paths, portfolio=portfolio, heldout=heldout, params=params)
 
-    def alone(self, pair: Pair, evaluation: Mapping[str, Any]) -> list[Verdict]:
+    def alone(self, pair: Pair) -> list[Verdict]:
         """Judge a pair by itself: the same on every machine, whatever its registry holds."""
         verdicts = []
         for model in pair.models:
             verdicts += beats_a_constant(pair, model, self.heldout, self.params.minimum_gain)
             limits = self.params.calibration_slope
             verdicts.append(calibration_slope(pair, model, self.heldout, *limits))
-            verdicts.append(_monotone(model, evaluation))
+            rows = self._sample(model, self.params.priced)
+            verdicts.append(monotone(pair, model, rows, self._prices(pair, rows)))
         if pair.priced:
+            verdicts.append(price_told(pair))
             verdicts.append(price_slope(pair, self.heldout, *self.params.price_slope))
         return verdicts
 
-    def against(self, challenger: Pair, champion: Pair | None) -> list[Verdict]:
-        """Judge a pair by the champion's losses and earnings; without one by the list price's."""
-        losses = [
-            beats_the_champion(challenger, champion, model, self.heldout)
-            for model in challenger.models
-            if champion is not None
-        ]
+    def against(self, challenger: Pair, champion: Pair | None, caveat: str = "") -> list[Verdict]:
+        """Judge a pair by the champion's losses and earnings; without one by the list price's.
+
+        `caveat` says what is amiss with the champion, or why there is none to compare with.
+        """
+        if champion is not None:
+            losses = [
+                beats_the_champion(challenger, champion, model, self.heldout, caveat)
+                for model in challenger.models
+            ]
+        else:
+            models = challenger.models if caveat else ()
+            losses = [incomparable(model, self.heldout, caveat) for model in models]
         return [*losses, self._value(challenger, champion)]
 
-    def flags(self, challenger: Pair, champion: Pair | None) -> dict[str, str] | None:
-        """Return the fairness flags that need a sign-off; None for a book without offers."""
+    def flags(self, challenger: Pair, champion: Pair | None) -> fairness.Screens | None:
+        """Return the flagged screens that need a sign-off; None for a book without offers."""
         if not challenger.priced:
             return None
-        frame = self.heldout.tables[Capability.ACCEPTANCE]
-        count = min(self.params.screened, len(frame))
-        rows = frame.sample(count, random_state=self.params.seed)
+        rows = self._sample(Capability.ACCEPTANCE, self.params.screened)
         policy = load_policy(self.portfolio, self.paths.root)
         settings = ScreenParams(draws=self.params.bootstrap, seed=self.params.seed)
         ours, rival = fairness.screened(challenger, policy, rows, settings)
         if champion is not None:
             rival, _ = fairness.screened(champion, policy, rows, settings)
         return fairness.needed(ours, rival)
+
+    def _sample(self, model: Capability, rows: int) -> pd.DataFrame:
+        frame = self.heldout.tables[model]
+        return frame.sample(min(rows, len(frame)), random_state=self.params.seed)
+
+    def _prices(self, pair: Pair, rows: pd.DataFrame) -> Prices:
+        """Return what may be quoted; where no policy says, what was."""
+        if not pair.priced:
+            return Prices.seen(rows)
+        return Prices.quotable(load_policy(self.portfolio, self.paths.root))
 
     def _value(self, challenger: Pair, champion: Pair | None) -> Verdict:
         if not challenger.priced:
@@ -144,20 +169,3 @@ class Gate:
         worth = worth_of(self.portfolio, loans, quotes, policy.economics)
         settings = read_params("judge", JudgeParams, self.paths.root)
         return judged(self.portfolio, quotes, worth, proposals, settings, baseline=rival)
-
-
-def _impossible(name: str, expected: str, value: object) -> InvalidDeclarationError:
-    return InvalidDeclarationError(f"params.yaml: promote.{name}: must be {expected}, is {value}")
-
-
-def _monotone(model: Capability, evaluation: Mapping[str, Any]) -> Verdict:
-    found = evaluation[model]["price"]["violations"]["model"]
-    count = found["violations"]
-    return Verdict(
-        criterion=f"{model}: monotonicity violations",
-        passed=count == 0,
-        figure=float(count),
-        interval=None,
-        bound="0",
-        why=f"on {found['ticks']:,} rates for each of {found['applicants']:,} held-out applicants",
-    )

@@ -17,7 +17,7 @@ from training.gate.sign_off import SignOff
 from training.gate.verdict import Verdict, untestable
 from training.simulator.oracle import INCUMBENT_PD
 
-__all__ = ["CRITERION", "Screens", "fairness", "needed", "screened", "unscreened"]
+__all__ = ["CRITERION", "Screens", "covers", "fairness", "needed", "screened", "unscreened"]
 
 Screens = Mapping[str, Mapping[str, Any]]
 """Screens by `field/screen/group`, each as `finntelligence.screening.Screen` has it."""
@@ -40,22 +40,34 @@ def screened(
     return _keyed(compared), _keyed({f: each["list_price"] for f, each in compared.items()})
 
 
-def needed(challenger: Screens, rival: Screens) -> dict[str, str]:
-    """Return the flags that need a sign-off, each with what it says.
+def needed(challenger: Screens, rival: Screens) -> dict[str, Mapping[str, Any]]:
+    """Return the flagged screens that need a sign-off.
 
     They are those that the rival lacks, and those in which it is better beyond the challenger's
     interval.
     """
     return {
-        name: screen["says"]
+        name: screen
         for name, screen in challenger.items()
         if screen["flag"] and not _as_bad(screen, rival.get(name))
     }
 
 
-def fairness(flags: Mapping[str, str], signed: Mapping[str, SignOff], rival: str) -> Verdict:
+def covers(signed: SignOff, screen: Mapping[str, Any]) -> bool:
+    """Whether an earlier signature holds for a screen: its figure is no worse than was signed."""
+    if signed.value is None:
+        return False
+    if screen["name"] == _LOWER_IS_WORSE:
+        return bool(screen["value"] >= signed.value)
+    sign = 1 if signed.value >= 0 else -1
+    return bool(0 <= sign * screen["value"] <= sign * signed.value)
+
+
+def fairness(flags: Screens, signed: Mapping[str, SignOff], rival: str) -> Verdict:
     """Judge the flags that need a sign-off by those that have one."""
-    told = [f"{name}: {says}{_signature(signed.get(name))}" for name, says in flags.items()]
+    told = [
+        f"{name}: {screen['says']}{_signature(signed.get(name))}" for name, screen in flags.items()
+    ]
     unsigned = set(flags) - set(signed)
     return Verdict(
         criterion=CRITERION,

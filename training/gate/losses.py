@@ -7,11 +7,13 @@ from finntelligence.portfolio import Capability
 from training.evidence.scores import row_losses
 from training.gate.heldout import Heldout
 from training.gate.pair import Pair
-from training.gate.verdict import Verdict, mean_interval
+from training.gate.verdict import Verdict, mean_interval, untestable
 
-__all__ = ["beats_a_constant", "beats_the_champion"]
+__all__ = ["beats_a_constant", "beats_the_champion", "incomparable"]
 
 Array = NDArray[np.float64]
+
+_BOUND = "not below 0 with its whole interval"
 
 
 def beats_a_constant(
@@ -39,9 +41,12 @@ def beats_a_constant(
 
 
 def beats_the_champion(
-    challenger: Pair, champion: Pair, model: Capability, heldout: Heldout
+    challenger: Pair, champion: Pair, model: Capability, heldout: Heldout, caveat: str = ""
 ) -> Verdict:
-    """Judge two models on the same rows: differences are paired, so that luck cancels."""
+    """Judge two models on the same rows: differences are paired, so that luck cancels.
+
+    `caveat` is what is to be said of the champion beside its loss.
+    """
     rows, frame = heldout.judging(model)
     outcome = heldout.outcome(model, frame)
     ours, theirs = (
@@ -49,11 +54,20 @@ def beats_the_champion(
     )
     figure, interval = mean_interval(theirs - ours)
     return Verdict(
-        criterion=f"{model}: log-loss below the champion's, {rows}",
+        criterion=_against(model, rows),
         passed=interval[1] >= 0,
         figure=figure,
         interval=interval if np.isfinite(interval[1]) else None,
-        bound="not below 0 with its whole interval",
+        bound=_BOUND,
         why=f"the champion loses {theirs.mean():.5f} on {len(frame):,} rows, "
-        f"the challenger {ours.mean():.5f}",
+        f"the challenger {ours.mean():.5f}{caveat and f'; {caveat}'}",
     )
+
+
+def incomparable(model: Capability, heldout: Heldout, reason: str) -> Verdict:
+    """Return the verdict where the champion says nothing of these rows, with the reason."""
+    return untestable(_against(model, heldout.judging(model)[0]), _BOUND, reason)
+
+
+def _against(model: Capability, rows: str) -> str:
+    return f"{model}: log-loss below the champion's, {rows}"

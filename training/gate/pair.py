@@ -1,5 +1,6 @@
 """A pair of models, or the one of a book that teaches risk alone, wherever it comes from."""
 
+import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+import xgboost as xgb
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from finntelligence.errors import ModelMismatchError
@@ -18,14 +21,26 @@ from finntelligence.market import Market
 from finntelligence.offers import OfferTerms
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
 from training.fitting.artefact import Artefact, load_artefact
 from training.fitting.price_response import columns_of, quoted_terms
 from training.stages import Paths, file_digest
 from training.tracking import MODELS, client
 
-__all__ = ["Pair", "pair_of", "registered_pair", "trained_pair"]
+__all__ = [
+    "OtherDeclarationError",
+    "Pair",
+    "declaration_digest",
+    "pair_of",
+    "registered_pair",
+    "trained_pair",
+]
 
 Array = NDArray[np.float64]
+
+
+class OtherDeclarationError(ModelMismatchError):
+    """Registered models are sound, but of another declaration: other features, other prices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,25 +92,61 @@ def trained_pair(paths: Paths, portfolio: Portfolio) -> Pair:
     return _loaded({m: paths.model(m) for m in _taught(portfolio)}, portfolio)
 
 
-def registered_pair(versions: Mapping[Capability, ModelVersion], portfolio: Portfolio) -> Pair:
+def registered_pair(
+    versions: Mapping[Capability, ModelVersion],
+    portfolio: Portfolio,
+    digests: Mapping[Capability, str] | None = None,
+) -> Pair:
     """Return what the registry holds under these versions, as it is downloaded.
 
+    `digests` are the SHA-256 that the files must have, where those are known.
+
     Raises:
-        ModelMismatchError: when a file is no model of this declaration, or a version has none.
+        OtherDeclarationError: when the models are of another declaration of the portfolio.
+        ModelMismatchError: when a file is absent, damaged or no such model.
     """
     client()
     with tempfile.TemporaryDirectory() as folder:
         files = {m: _downloaded(each, Path(folder) / m) for m, each in versions.items()}
+        for model, digest in (digests or {}).items():
+            if file_digest(files[model]) != digest:
+                each = versions[model]
+                raise ModelMismatchError(f"{each.name}/{each.version} is not the file registered")
         try:
             return _loaded(files, portfolio)
-        except ModelMismatchError as error:  # the folder tells nobody anything
+        except (ModelMismatchError, ValueError) as error:  # the folder tells nobody anything
             said = str(error).replace(f"{folder}/", "the registered ").partition("; run")[0]
+            if _of_another(files, portfolio):
+                raise OtherDeclarationError(said) from error
             raise ModelMismatchError(said) from error
+
+
+def declaration_digest(path: Path) -> str:
+    """Return the digest of the portfolio's declaration that a model file embeds.
+
+    Raises:
+        ModelMismatchError: when it is no model of this engine's.
+    """
+    try:
+        embedded = json.loads(xgb.Booster(model_file=path).attr(SPEC_ATTRIBUTE) or "{}")
+    except (xgb.core.XGBoostError, ValueError) as error:
+        raise ModelMismatchError(f"{path} is absent or no model") from error
+    return PriceResponse.from_mapping(embedded).portfolio.digest
+
+
+def _of_another(files: Mapping[Capability, Path], portfolio: Portfolio) -> bool:
+    try:
+        return any(declaration_digest(file) != portfolio.digest for file in files.values())
+    except ModelMismatchError:
+        return False
 
 
 def _downloaded(version: ModelVersion, place: Path) -> Path:
     uri = f"models:/{version.name}/{version.version}"
-    mlflow.artifacts.download_artifacts(uri, dst_path=str(place))
+    try:
+        mlflow.artifacts.download_artifacts(uri, dst_path=str(place))
+    except (MlflowException, OSError) as error:
+        raise ModelMismatchError(f"{uri} has lost its file") from error
     for file in sorted(place.rglob("model.ubj")):
         return file.replace(place.with_suffix(".ubj"))
     raise ModelMismatchError(f"{uri} has no model.ubj")

@@ -9,7 +9,7 @@ __all__ = ["SignOff"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignOff:
-    """Who answers for a flagged screen, and why it may stand.
+    """Who answers for a flagged screen, why it may stand, and the `value` that it had.
 
     Raises:
         InvalidDataError: when either is blank.
@@ -17,6 +17,7 @@ class SignOff:
 
     by: str
     reason: str
+    value: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("by", "reason"):

@@ -15,7 +15,7 @@ from training.gate.heldout import Heldout
 from training.gate.pair import Pair
 from training.gate.verdict import Verdict, untestable
 
-__all__ = ["calibration_slope", "price_slope"]
+__all__ = ["calibration_slope", "price_slope", "price_told"]
 
 Array = NDArray[np.float64]
 
@@ -50,6 +50,29 @@ def price_slope(pair: Pair, heldout: Heldout, low: float, high: float) -> Verdic
         return untestable(criterion, bound, "randomised quotes at the list price alone")
     columns = [at_list] if np.ptp(at_list) > _LEAST_SPREAD else []
     return _judged(criterion, heldout.outcome(model, frame), [*columns, moved], (low, high))
+
+
+def price_told(pair: Pair) -> Verdict:
+    """Judge whether what the acceptance model learned from could tell a price slope at all.
+
+    Where staff alone moved prices, and never from anything but the benchmark, the price and what
+    staff knew are one column: the fit then shares the slope between them with no limit to its
+    error, and no held-out quote shows it.
+    """
+    evidence = pair.models[Capability.ACCEPTANCE].response.evidence
+    slope, error = evidence["estimates"]["gap"], evidence["standard_errors"]["gap"]
+    low, high = slope - _Z * error, slope + _Z * error
+    told = high < 0
+    return Verdict(
+        criterion=f"{Capability.ACCEPTANCE}: price slope told apart from none",
+        passed=told,
+        figure=slope,
+        interval=(low, high),
+        bound="below 0 with its whole interval",
+        why="logits of acceptance a unit of price, as fitted"
+        if told
+        else "the quotes learned from do not tell what a price does; draw some prices at random",
+    )
 
 
 def calibration_slope(

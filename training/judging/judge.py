@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from finntelligence.declaration import Section
+from finntelligence.errors import InvalidDataError
 from finntelligence.market import Market
-from finntelligence.off_policy import Estimates, effective_sample_size, estimates
+from finntelligence.off_policy import Estimates, effective_sample_size, estimates, price_shift
 from finntelligence.portfolio import Portfolio
 from training.judging.outcome_model import OutcomeModel
 from training.judging.proposals import (
@@ -51,7 +52,9 @@ _ASSUMPTIONS = (
     "A policy chooses the rate of the logged principal and term, which are where prices were "
     "tested; a better amount or term is not credited to it.",
     "A row tells of the prices within the bandwidth of its own. Where the reward bends within it, "
-    "estimates other than DM are biased, DR by what its model misses of the bend only.",
+    "estimates other than DM are biased, DR by what its model misses of the bend only. At the edge "
+    "of the tested prices only one side tells: a slope biases IPS and SNIPS by itself times the "
+    "mean difference of drawn and proposed price, DR by what its model misses of the slope only.",
     "An accepted loan is worth what one neutral default model expects, the same for every policy; "
     "the intervals hold the applicants and the acceptance model to be uncertain, not that.",
 )
@@ -78,18 +81,16 @@ class JudgeParams:
     seed: int = 7
 
     def __post_init__(self) -> None:
+        section = Section(asdict(self), "params.yaml: judge")
+        section.number("bandwidth", 0.001, 1)
+        section.number("minimum_ess", 1)
+        section.number("uncovered_limit", 0, 0.5)
         for name, low, high in (
-            ("bandwidth", 0.001, 1),
             ("folds", 2, 100),
             ("replicates", 2, 100_000),
-            ("minimum_ess", 1, np.inf),
-            ("uncovered_limit", 0, 0.5),
+            ("seed", 0, 2**32 - 1),
         ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InvalidDeclarationError(
-                    f"params.yaml: judge.{name}: must be from {low} to {high:g}, is {value}"
-                )
+            object.__setattr__(self, name, section.integer(name, low, high))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,10 @@ def judged(
         proposed = np.asarray(rates, dtype=float)[drawn]
         weights, uncovered = support.weights(proposed)
         policies[name] = _standing(weights, proposed, uncovered, params)
+        policies[name] |= {
+            "raw_weight": support.raw_mean(proposed),
+            "price_shift": price_shift(weights, quoted[drawn], proposed),
+        }
         if not policies[name]["refused_because"]:
             at_rates = worth(np.where(np.isfinite(rates), rates, quoted))[drawn]
             live[name] = _Policy(weights, proposed, at_rates)
@@ -235,11 +240,9 @@ def _standing(
             f"its prices were drawn too rarely: the effective sample size is {ess:.0f}, below "
             f"{params.minimum_ess:g}"
         )
-    reached = offered & ~uncovered
     return {
         "refused_because": reason,
         "ess": ess,
-        "mean_weight": float(weights[reached].mean()) if reached.any() else 0.0,
         "uncovered_share": share,
         "declined_share": float(1 - offered.mean()),
         "mean_rate": float(rates[offered].mean()) if offered.any() else None,

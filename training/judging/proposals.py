@@ -1,6 +1,6 @@
 """The rates that policies propose for logged quotes, each at the quote's principal and term."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from finntelligence.grid import Cells
 from finntelligence.market import PAYMENT_RULES, Market
 from finntelligence.offers import OfferTerms
+from finntelligence.policy import TICK_SLACK
 from finntelligence.portfolio import Portfolio
 from finntelligence.response import unsupported
 from finntelligence.search import best_ticks
+from finntelligence.value import default_hazard, loan_value
 from training.evidence.subject import repriced
 from training.fitting.price_response import columns_of, quoted_terms
 from training.judging.support import Support
@@ -36,15 +38,27 @@ def lowest_prices(portfolio: Portfolio, quotes: pd.DataFrame) -> Array:
 def within_rules(
     market: Market, quotes: pd.DataFrame, both: tuple[Array, Array], rates: Array
 ) -> Array:
-    """Return the rates, NaN where the policy's caps on payment, cost or default forbid them.
+    """Return the rates, NaN where the policy forbids them.
 
-    A price list is to be held against the engine under the rules that bind the engine. `both` are
-    the coefficients of risk and acceptance for the quotes.
+    A price list is to be held against the engine under the rules that bind the engine: all of them
+    but that each offer earns something, which is the engine's own choice. `both` are the
+    coefficients of risk and acceptance for the quotes.
     """
-    terms = repriced(market.portfolio, _terms(market, quotes), rates)
-    payment_cap = _payment_cap(market, quotes, replace(terms, apr_cap=_apr_caps(market, quotes)))
-    safe = market.risk.probability(both[0], terms) <= (market.policy.pd_cutoff or 1.0)
-    return np.where((terms.payment <= payment_cap) & safe, rates, np.nan)
+    policy, permitted = market.policy, _permitted(market, quotes)
+    terms = repriced(market.portfolio, permitted.terms, rates)
+    tick = (rates - policy.minimum_rate) / policy.tick
+    within = (permitted.first - TICK_SLACK <= tick) & (tick <= permitted.final + TICK_SLACK)
+    within &= terms.payment <= permitted.payment_cap
+    pd_lifetime = market.risk.probability(both[0], terms)
+    within &= pd_lifetime <= (1.0 if policy.pd_cutoff is None else policy.pd_cutoff)
+    if policy.minimum_raroc is not None:
+        horizon = market.portfolio.default.horizon_months or terms.term_months
+        hazard = default_hazard(pd_lifetime, horizon, policy.economics.monthly_prepayment)
+        lent = terms.principal, terms.nominal_rate, terms.term_months
+        funds = quotes["cost_of_funds"].to_numpy(dtype=float)
+        raroc = loan_value(*lent, hazard, policy.economics, funds).raroc
+        within &= raroc >= policy.minimum_raroc
+    return np.where(within, rates, np.nan)
 
 
 def engine_prices(market: Market, quotes: pd.DataFrame, both: tuple[Array, Array]) -> Array:
@@ -70,25 +84,18 @@ def _best(
     market: Market, quotes: pd.DataFrame, both: tuple[Array, ...], ends: tuple[Array, Array]
 ) -> Array:
     """Search the best tick of one cell for each quote, as `market.solve` does of all its cells."""
-    policy, grid = market.policy, market.grid
-    terms = _terms(market, quotes)
-    listed = quotes["list_rate"].to_numpy(dtype=float)
-    first, final = policy.price_range(listed, len(grid.ticks))
+    policy, grid, permitted = market.policy, market.grid, _permitted(market, quotes)
+    terms = permitted.terms
     tested = [np.nan_to_num((end - policy.minimum_rate) / policy.tick, nan=-1) for end in ends]
-    place = np.searchsorted(grid.terms, terms.term_months)
-    place = np.minimum(place, len(grid.terms) - 1)
-    within = (grid.terms[place] == terms.term_months) & ~unsupported(market.acceptance, terms)
-    within &= (policy.minimum_principal <= terms.principal) & np.isfinite(ends[0])
-    within &= terms.principal <= policy.maximum_principal
     default = market.risk.along_price(both[0], terms)
     accept = market.acceptance.along_price(both[1], terms)
     income = terms.monthly_income
     income = np.where(np.isnan(income), market.risk.income_fill, income)
     cells = Cells(
         shape=(len(quotes),),
-        low=np.maximum(first, np.ceil(tested[0] - 1e-6)),
-        high=np.where(within, np.minimum(final, np.floor(tested[1] + 1e-6)), -1.0),
-        row=place,
+        low=np.maximum(permitted.first, np.ceil(tested[0] - TICK_SLACK)),
+        high=np.minimum(permitted.final, np.floor(tested[1] + TICK_SLACK)),
+        row=permitted.row,
         principal=terms.principal,
         benchmark=terms.benchmark,
         accept_constant=accept.constant,
@@ -99,14 +106,43 @@ def _best(
         risk_pti=default.pti,
         pti_scale=terms.principal / np.maximum(income, 1e-9),
         risk_limit=_logit(policy.pd_cutoff),
-        factor_cap=_payment_cap(market, quotes, terms) / terms.principal,
+        factor_cap=permitted.payment_cap / terms.principal,
     )
     tick = best_ticks(cells, grid).tick
     return np.where(tick < 0, np.nan, grid.ticks[np.maximum(tick, 0)])
 
 
-def _terms(market: Market, quotes: pd.DataFrame) -> OfferTerms:
-    return replace(quoted_terms(market.portfolio, quotes), apr_cap=_apr_caps(market, quotes))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Permitted:
+    """What the policy permits each of n quotes before risk and return: arrays (n,).
+
+    `first` and `final` are ends of its price range in ticks, the final one -1 where its term or its
+    principal may not be offered. `row` is its term's place in the grid.
+    """
+
+    terms: OfferTerms
+    row: NDArray[np.int64]
+    first: Array
+    final: Array
+    payment_cap: Array
+
+
+def _permitted(market: Market, quotes: pd.DataFrame) -> _Permitted:
+    policy, grid = market.policy, market.grid
+    terms = replace(quoted_terms(market.portfolio, quotes), apr_cap=_apr_caps(market, quotes))
+    listed = quotes["list_rate"].to_numpy(dtype=float)
+    first, final = policy.price_range(listed, len(grid.ticks))
+    row = np.minimum(np.searchsorted(grid.terms, terms.term_months), len(grid.terms) - 1)
+    within = (grid.terms[row] == terms.term_months) & ~unsupported(market.acceptance, terms)
+    within &= policy.minimum_principal <= terms.principal
+    within &= terms.principal <= policy.maximum_principal
+    return _Permitted(
+        terms=terms,
+        row=row,
+        first=first,
+        final=np.where(within, final, -1.0),
+        payment_cap=_payment_cap(market, quotes, terms),
+    )
 
 
 def _apr_caps(market: Market, quotes: pd.DataFrame) -> Array | None:

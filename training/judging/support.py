@@ -99,6 +99,16 @@ class Support:
         weights = np.where(covered, raw / np.where(covered, mass, 1.0), 0.0)
         return weights, np.isfinite(rates) & ~covered
 
+    def raw_mean(self, rates: Array) -> float | None:
+        """Return the mean weight by the densities alone, where windows lie within what was tested.
+
+        1 if the densities are right, whatever they are: nothing is normalised by them. None where
+        no window does.
+        """
+        within = (rates - self.bandwidth >= self.low) & (rates + self.bandwidth <= self.high)
+        raw = kernel_weights(self.quoted, rates, self.density, self.bandwidth)
+        return float(raw[within].mean()) if within.any() else None
+
     def found(self) -> list[dict[str, Any]]:
         """Return every stratum's rows, tested rates and density, JSON-ready.
 
@@ -142,9 +152,10 @@ def strata(portfolio: Portfolio, quotes: pd.DataFrame) -> tuple[NDArray[np.int64
     too few randomised quotes to tell which prices were tested.
     """
     rule = portfolio.price.list_rate
-    cuts = rule.cuts or (() if rule.categories else quotes[rule.field].quantile(list(_QUARTERS)))
-    classes = segments(rule, quotes, cuts).astype(str)
     drawn = quotes["is_randomised"].to_numpy(dtype=bool)
+    cutting = quotes.loc[drawn if drawn.any() else ~drawn, rule.field]
+    cuts = rule.cuts or (() if rule.categories else cutting.quantile(list(_QUARTERS)))
+    classes = segments(rule, quotes, cuts).astype(str)
     by_period = pd.Series(classes).str.cat(quotes["period"].astype(str).to_numpy(), ", period ")
     filled = by_period[drawn].nunique()
     labels = by_period if drawn.sum() >= _LEAST_ROWS * max(filled, 1) else pd.Series(classes)

@@ -96,6 +96,12 @@ def test_a_later_date_is_never_in_an_earlier_period(read, dates, per):
         assert first <= second
 
 
+def test_dates_of_several_time_zones_are_in_the_period_that_they_say(read):
+    laid_out = column("period", date="%d.%m.%Y %H:%M %z", per="day")
+    text = "period\n31.12.2024 23:30 -0500\n01.01.2025 00:30 +0100\n"
+    assert read(laid_out, text).tolist() == [20241231, 20250101]
+
+
 @pytest.mark.parametrize("cell", ["2025-03-14", "31.02.2025", "", "14.03.2025 10:00"])
 def test_another_date_is_refused_with_one_that_is_right(read, cell):
     laid_out = column("period", date="%d.%m.%Y", per="month")

@@ -82,6 +82,12 @@ def test_a_book_that_teaches_risk_alone_needs_no_quotes_but_all_of_its_applicant
         ("fico", {"column": "score", "values": {"a": "b"}}, r"fico\.values: unknown key"),
         ("fico", {"value": 700, "column": "score"}, r"column: unknown key; known: absent, value"),
         ("quote_id", {"value": 1}, r"quote_id\.column: is missing"),
+        ("term_months", {"value": "nine"}, r"term_months\.value: must be a number, is str"),
+        ("term_months", {"value": 9.5}, r"term_months\.value: must be .*, is 9\.5"),
+        ("term_months", {"value": 0}, r"term_months\.value: must be .*, is 0"),
+        ("home", {"value": 3}, r"home\.value: must be text, is int"),
+        ("home", {"value": "cave"}, r"home\.value: must be one of .*, is 'cave'"),
+        ("accepted", {"value": "yes"}, r"accepted\.value: must be true or false, is str"),
         ("fico", 7, "fico: must be a mapping, is int"),
         ("period", {"column": "day", "date": "%Y", "per": "week"}, "one of day, month, quarter"),
         ("home", {"column": "h", "values": {"ja": True}}, "must be text; put yes and no in quotes"),
@@ -97,6 +103,16 @@ def test_an_impossible_column_is_refused_with_what_would_be_right(
     content["quotes"]["columns"][name] = spec
     with pytest.raises(InvalidDeclarationError, match=message):
         Layout.read(content, simulated)
+
+
+@pytest.mark.parametrize("date", ["%Q", "DD/MM/YYYY", "%d/%m", "%Y"])
+def test_a_date_that_cannot_be_read_or_says_no_month_is_refused(content, simulated, date):
+    content["quotes"]["columns"]["period"] = {"column": "day", "date": date}
+    with pytest.raises(InvalidDeclarationError) as refused:
+        Layout.read(content, simulated)
+    path = "sources.yaml.simulated.layout.quotes.columns.period.date"
+    right = "must say the month and its year as in %d/%m/%Y for 14/03/2025"
+    assert str(refused.value).startswith(f"{path}: {right}, is {date!r}: ")
 
 
 def test_what_is_known_only_after_the_decision_cannot_be_laid_out(content, lender):

@@ -85,6 +85,37 @@ def test_a_loan_has_its_quotes_applicant_and_its_own_outcome(found, raw):
     assert its["accepted"].all()
 
 
+@pytest.fixture
+def settled(folder, raw):
+    """The loans' own rates: every other was settled a tenth of a point below the quoted one."""
+    loans, quoted = raw[LOANS], raw[QUOTES].set_index("folio")["tasa"].astype(float)
+    own = quoted[loans["folio"]].to_numpy() - 0.1 * (np.arange(len(loans)) % 2)
+    drawn = np.where(np.arange(len(loans)) % 3, "Sí", "No")
+    changed = loans.assign(tasa=[f"{rate:.2f}" for rate in own], prueba=drawn)
+    changed.to_csv(folder / LOANS, index=False)
+    return folder
+
+
+def test_a_loans_own_rate_was_drawn_only_if_it_is_the_quoted_one(sierra, settled, found):
+    content = deepcopy(source()["layout"])
+    content["loans"]["columns"]["quoted_rate"] = {"column": "tasa", "unit": "percent"}
+    loans = tables(sierra, settled, Layout.read(content, sierra)).loans
+    as_quoted = np.arange(len(loans)) % 2 == 0
+    assert np.isclose(loans["quoted_rate"], found.loans["quoted_rate"]).tolist() == list(as_quoted)
+    assert (loans["is_randomised"] == (found.loans["is_randomised"] & as_quoted)).all()
+    assert found.loans["is_randomised"][~as_quoted].any()
+
+
+def test_a_loan_that_says_whether_its_own_rate_was_drawn_is_believed(sierra, settled):
+    content = deepcopy(source()["layout"])
+    content["loans"]["columns"] |= {
+        "quoted_rate": {"column": "tasa", "unit": "percent"},
+        "is_randomised": {"column": "prueba", "values": {"Sí": True, "No": False}},
+    }
+    loans = tables(sierra, settled, Layout.read(content, sierra)).loans
+    assert loans["is_randomised"].tolist() == (np.arange(len(loans)) % 3 > 0).tolist()
+
+
 @pytest.mark.parametrize("kind", ["zip", "nested zip", "gzipped"])
 def test_however_the_files_are_packed_they_say_the_same(sierra, layout, folder, found, kind):
     path = folder

@@ -43,7 +43,31 @@ def test_what_is_not_known_is_said(found):
     assert "gate: no verdict is recorded" in text
     assert "sources: none recorded" in text
     again = replace(found.models[0], logged_again=True)
-    assert "of logging again, not of training" in printed(replace(found, models=(again,)))
+    assert printed(replace(found, models=(again,))).count("of logging again, not of training") == 2
+    assert "history: nothing is recorded of the pair" in text
+
+
+def test_what_happened_to_the_pair_is_told_with_its_time_and_who_signed_for_it(found):
+    signed = {"AIR of group b": {"by": "A. Person", "reason": "seen"}}
+    line = {"alias": "production", "verdicts": []}
+    history = (
+        {
+            **line,
+            "at": "2026-11-22",
+            "action": "promoted",
+            "pair": found.pair,
+            "signed_off": signed,
+        },
+        {**line, "at": "2026-11-23", "action": "rolled back", "pair": "f", "signed_off": {}},
+    )
+    past = replace(found, history=history)
+    (table,) = (t for t in section(past).tables if t.header[0] == "when")
+    assert table.rows == [
+        ["2026-11-22", "promoted, production", "AIR of group b: A. Person, seen"],
+        ["2026-11-23", "gave way to f (rolled back, production)", ""],
+    ]
+    for row in table.rows:
+        assert f"{row[0]}: {row[1]}{row[2] and f'; signed off: {row[2]}'}" in printed(past)
 
 
 def test_the_section_says_what_the_tree_says(found):

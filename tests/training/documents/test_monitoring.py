@@ -53,6 +53,17 @@ def test_a_limit_that_is_passed_from_the_first_day_is_said_to_be(about, value, l
     assert ("past the limit already" in row[2]) is past
 
 
+@pytest.mark.parametrize(("value", "past"), [(0.0, True), (0.7, True), (0.9, False), (None, False)])
+def test_an_adverse_impact_ratio_below_the_limit_is_past_it_and_an_unknown_one_is_not(
+    about, value, past
+):
+    one = {"value": value, "low": None, "high": None, "rows": 100, "flag": None}
+    screens = {"screens": {"adverse_impact_ratio": {"b": one}}}
+    found = replace(about, evaluation={**about.evaluation, "fairness": {"group": screens}})
+    row = rows_of(found)["approvals of group b: adverse impact ratio"]
+    assert ("past the limit already" in row[2]) is past
+
+
 def test_without_an_experiment_the_price_is_said_to_be_beyond_monitoring(about):
     price = about.evaluation["risk"]["price"]
     absent = price | {"semi_elasticity": {"all": {"absent": "no price was randomised"}}}

@@ -1,10 +1,14 @@
 import pytest
+import xgboost as xgb
 import yaml
 
 from finntelligence.errors import ModelMismatchError
+from finntelligence.portfolio import Capability
+from training import evaluate
 from training.documents.subject import documented
 from training.stages import Paths, file_digest, read_json, write_json
 from training.tracking import MODELS
+from training.train import train
 
 PATHS = Paths("simulated")
 
@@ -27,11 +31,7 @@ def test_periods_are_told_only_of_the_very_data_that_was_learned_from(about, reg
 
 
 def test_a_served_pair_whose_build_has_moved_on_is_documented_from_its_runs(about, registered):
-    models = {
-        m: {"sha256": file_digest(PATHS.model(m)), "registered": f"finnt-simulated-{m}/1"}
-        for m in MODELS
-    }
-    write_json(PATHS.served, {"pair": registered, "models": models})
+    published(registered)
     PATHS.model("risk").write_bytes(b"a challenger")
     (PATHS.build / "evaluation.json").write_text("{}")
     found = documented("simulated")
@@ -42,6 +42,41 @@ def test_a_served_pair_whose_build_has_moved_on_is_documented_from_its_runs(abou
     assert {str(m): r.to_mapping() for m, r in found.responses.items()} == {
         str(m): r.to_mapping() for m, r in about.responses.items()
     }
+
+
+def published(pair):
+    """Say that a pair is served."""
+    versions = {m: {"registered": f"finnt-simulated-{m}/1"} for m in MODELS}
+    models = {m: {"sha256": file_digest(PATHS.model(m)), **versions[m]} for m in MODELS}
+    write_json(PATHS.served, {"pair": pair, "models": models})
+
+
+def test_a_challenger_that_shares_a_model_leaves_the_served_pair_its_own_evidence(
+    about, registered, project
+):
+    published(registered)
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["acceptance"]["ridge"] = 50
+    path.write_text(yaml.safe_dump(params))
+    before = file_digest(PATHS.model("risk"))
+    train(Capability.ACCEPTANCE, "simulated")
+    evaluate.main("simulated")
+    assert file_digest(PATHS.model("risk")) == before
+    assert read_json(PATHS.build / "evaluation.json") != about.evaluation
+    found = documented("simulated")
+    assert (found.pair, found.alias) == (registered, "production")
+    assert found.evaluation == about.evaluation
+    assert found.report == about.report
+
+
+def test_a_pair_that_was_not_evaluated_yet_has_no_figures_of_the_former_one(about):
+    booster = xgb.Booster(model_file=PATHS.model("risk"))
+    booster.set_attr(retrained="yes")
+    booster.save_model(PATHS.model("risk"))
+    found = documented("simulated")
+    assert found.pair != about.pair
+    assert (found.evaluation, found.report, found.pictures) == ({}, None, {})
 
 
 @pytest.mark.usefixtures("empty_server")

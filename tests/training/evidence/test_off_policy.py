@@ -2,7 +2,7 @@ from training.evidence.off_policy import off_policy, policy_rows
 
 VALUE = {"value": 12.345, "low": 10.0, "high": 15.0}
 POLICY = {kind: VALUE for kind in ("dm", "ips", "snips", "dr")} | {
-    **{"refused_because": None, "ess": 321.4, "mean_weight": 0.99, "uncovered_share": 0.01},
+    **{"refused_because": None, "ess": 321.4, "raw_weight": 0.99, "uncovered_share": 0.01},
     **{"declined_share": 0.2, "mean_rate": 0.1234},
 }
 REFUSED = {"refused_because": "too few", "ess": 12.0, "uncovered_share": 0.0, "mean_rate": None}
@@ -10,7 +10,10 @@ STRATUM = {"stratum": "LOW, period 2", "rows": 690, "lowest": -0.045, "highest":
 STRATUM |= {"bandwidth": 0.0045, "density_sum": 1.127, "density": [[-0.045, 20.0], [0.0, 30.0]]}
 FOUND = {
     **{"refused_because": None, "randomised_rows": 4911, "left_out": "7 were left out", "atoms": 3},
-    "policies": {"list price": POLICY, "cheap": REFUSED | {"mean_weight": 0, "declined_share": 0}},
+    "policies": {
+        "list price": POLICY,
+        "cheap": REFUSED | {"raw_weight": None, "declined_share": 0},
+    },
     "differences": {},
     "assumptions": ["Prices were drawn."],
     "params": {"replicates": 1000},

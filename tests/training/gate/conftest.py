@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from finntelligence.portfolio import Capability
@@ -13,6 +14,17 @@ from training.simulate import simulate
 from training.train import TARGETS
 
 RISK, ACCEPTANCE = Capability.RISK, Capability.ACCEPTANCE
+
+
+def safer_if_dearer(response):
+    """Return a response that says that whoever pays more defaults less."""
+    heads = tuple(
+        replace(head, sign=-head.sign) if head.phi == "gap" else head for head in response.heads
+    )
+    (gap,) = (k for k, head in enumerate(heads) if head.phi == "gap")
+    linear = response.linear.copy()
+    linear[gap] = -5 * np.abs(linear[gap])
+    return replace(response, heads=heads, linear=linear)
 
 
 @pytest.fixture(scope="session")

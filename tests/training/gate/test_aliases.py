@@ -8,6 +8,7 @@ from training.gate.aliases import (
     aliased,
     in_production,
     mark,
+    mark_everywhere,
     marked,
     numbers,
     point,
@@ -65,6 +66,16 @@ def test_a_rollback_is_known_by_its_mark(versions):
     assert not was_rolled_back("simulated", MODELS, PAIR)
     mark(versions(1), PAIR, ROLLED_BACK)
     assert was_rolled_back("simulated", MODELS, PAIR)
+
+
+def test_a_pair_that_was_logged_anew_is_marked_wherever_it_is_noted(versions):
+    mark(versions(1), PAIR, ROLLED_BACK)
+    mark(versions(1), "another", ROLLED_BACK)
+    mark_everywhere(versions(2), PAIR, PROMOTED)
+    assert not was_rolled_back("simulated", MODELS, PAIR)
+    assert marked(versions(1), PAIR) == marked(versions(2), PAIR) == PROMOTED
+    assert was_rolled_back("simulated", MODELS, "another")
+    assert marked(versions(2), "another") is None
 
 
 def test_versions_come_back_from_what_was_written_of_them(versions):

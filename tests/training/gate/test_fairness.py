@@ -3,7 +3,7 @@ import pytest
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability
 from training.evidence.screens import ScreenParams
-from training.gate.fairness import fairness, needed, screened, unscreened
+from training.gate.fairness import covers, fairness, needed, screened, unscreened
 from training.gate.sign_off import SignOff
 
 
@@ -44,12 +44,28 @@ def test_of_approval_ratios_the_lower_is_the_worse(theirs, needs):
 
 def test_every_flag_needs_its_own_signature():
     signed = SignOff(by="A. Name", reason="explained")
-    both = {"f": "so", "g": "so"}
+    both = {"f": screen(), "g": screen()}
     half = fairness(both, {"f": signed}, "the champion")
     assert (half.passed, half.figure) == (False, 1.0)
     whole = fairness(both, dict.fromkeys(both, signed), "the champion")
     assert whole.passed
     assert whole.why.count("Signed off by A. Name: explained") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now", "holds"),
+    [
+        *(("apr_gap", 20.0, 20.0, True), ("apr_gap", 20.0, 12.0, True)),
+        *(("apr_gap", 20.0, 21.0, False), ("apr_gap", 20.0, -5.0, False)),
+        *(("apr_gap", -20.0, -19.0, True), ("apr_gap", -20.0, -21.0, False)),
+        ("adverse_impact_ratio", 0.7, 0.75, True),
+        ("adverse_impact_ratio", 0.7, 0.69, False),
+        ("apr_gap", None, 1.0, False),
+    ],
+)
+def test_a_signature_covers_what_was_signed_and_nothing_worse(name, was, now, holds):
+    signed = SignOff(by="A. Name", reason="explained", value=was)
+    assert covers(signed, screen(name, value=now)) is holds
 
 
 def test_no_flag_is_a_pass_and_no_offer_is_none():

@@ -5,7 +5,7 @@ import pytest
 
 from finntelligence.portfolio import Capability
 from tests.challengers import stretched
-from training.gate.losses import beats_a_constant, beats_the_champion
+from training.gate.losses import beats_a_constant, beats_the_champion, incomparable
 
 RISK, ACCEPTANCE = Capability.RISK, Capability.ACCEPTANCE
 
@@ -47,3 +47,12 @@ def test_acceptance_is_compared_on_randomised_quotes_where_there_are_any(
 ):
     for rows, words in ((heldout, "randomised quotes"), (discretionary, "held-out quotes")):
         assert beats_the_champion(pair, pair, ACCEPTANCE, rows).criterion.endswith(words)
+
+
+def test_what_cannot_be_compared_goes_by_the_same_name_with_its_reason(pair, heldout):
+    told = incomparable(RISK, heldout, "it is of another declaration")
+    assert told.criterion == beats_the_champion(pair, pair, RISK, heldout).criterion
+    assert (told.outcome, told.why) == (
+        "not testable",
+        "not testable: it is of another declaration",
+    )

@@ -4,7 +4,7 @@ import pytest
 from finntelligence.errors import ModelMismatchError
 from finntelligence.portfolio import Capability
 from training.fitting.price_response import columns_of
-from training.gate.pair import pair_of, trained_pair
+from training.gate.pair import declaration_digest, pair_of, trained_pair
 from training.stages import Paths, file_digest
 
 RISK, ACCEPTANCE = Capability.RISK, Capability.ACCEPTANCE
@@ -35,3 +35,12 @@ def test_a_pairs_probabilities_are_those_of_its_coefficients(pair, heldout, simu
     assert ((p > 0) & (p < 1)).all()
     both = dict(zip((RISK, ACCEPTANCE), pair.both(columns_of(simulated, frame)), strict=True))
     assert len(np.unique(both[model][:, 0])) > 1
+
+
+def test_a_model_file_tells_the_declaration_it_was_trained_by(trained, simulated, tmp_path):
+    path = Paths("simulated", trained).model(RISK)
+    assert declaration_digest(path) == simulated.digest
+    for content in (b"", path.read_bytes()[:-9]):
+        (tmp_path / "model.ubj").write_bytes(content)
+        with pytest.raises(ModelMismatchError, match="absent or no model"):
+            declaration_digest(tmp_path / "model.ubj")

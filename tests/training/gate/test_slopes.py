@@ -5,7 +5,7 @@ import pytest
 
 from finntelligence.portfolio import Capability
 from tests.challengers import halved, stretched
-from training.gate.slopes import calibration_slope, price_slope
+from training.gate.slopes import calibration_slope, price_slope, price_told
 
 RISK, ACCEPTANCE = Capability.RISK, Capability.ACCEPTANCE
 PRICE, TOTAL = (0.8, 1.25), (0.9, 1.1)
@@ -60,3 +60,15 @@ def test_a_point_within_the_limits_passes_without_one_in_the_interval(pair, chan
     found = price_slope(changed(ACCEPTANCE, halved), heldout, 0.8, 3.0)
     assert found.interval[0] > 1
     assert found.passed
+
+
+def test_a_slope_whose_error_is_beyond_it_is_refused(pair, changed):
+    def vague(response):
+        errors = {**response.evidence["standard_errors"], "gap": 707.0}
+        return replace(response, evidence={**response.evidence, "standard_errors": errors})
+
+    assert price_told(pair).passed
+    found = price_told(changed(ACCEPTANCE, vague))
+    assert not found.passed
+    assert found.interval[1] > 0
+    assert "at random" in found.why

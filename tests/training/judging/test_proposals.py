@@ -117,3 +117,46 @@ def test_a_price_list_is_bound_by_the_rules_that_bind_the_engine(engine, some):
     poor = some.assign(annual_income=1.0)
     assert np.isnan(within_rules(market, poor, both(poor), listed)).all()
     assert np.isnan(within_rules(market, some, both(some), np.full(len(some), np.nan))).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"terms": [36]},
+        {"maximum_principal": 9000},
+        {"minimum_principal": 9000},
+        {"minimum_rate": 0.15},
+        {"maximum_rate": 0.12},
+        {"minimum_raroc": 0.1},
+    ],
+)
+def test_what_the_policy_never_permits_is_permitted_on_no_price_list(engine, some, changes):
+    market, both = engine
+    free = {"apr_cap": None, "pti_cap": None, "dti_cap": None, "pd_cutoff": None}
+    bound = under(market, **free, **changes)
+    listed = within_rules(bound, some, both(some), list_prices(some))
+    kept = np.isfinite(listed)
+    assert 0 < kept.sum() < len(some)
+    at_list = under(market, **free, **changes, trust_region={"below": 0.0001, "above": 0.0001})
+    priced = np.isfinite(engine_prices(at_list, some, both(some)))
+    assert not (priced & ~kept).any()  # the engine offers at the list price to nobody else
+
+
+def test_a_price_outside_the_trust_region_is_permitted_on_no_price_list(engine, some, simulated):
+    market, both = engine
+    lowest = lowest_prices(simulated, some)
+    narrow = under(market, trust_region={"below": 0.01, "above": 0.01})
+    assert np.isnan(within_rules(narrow, some, both(some), lowest)).mean() > 0.9
+
+
+def test_terms_that_acceptance_never_saw_are_permitted_on_no_price_list(engine, some):
+    market, both = engine
+    heads = tuple(
+        replace(head, supported=head.phi in ("one", "gap", "gap_hinge"))
+        for head in market.acceptance.heads
+    )
+    blind = replace(market, acceptance=replace(market.acceptance, heads=heads))
+    unknown = np.isnan(within_rules(blind, some, both(some), list_prices(some)))
+    assert unknown.any()
+    assert (unknown >= np.isnan(within_rules(market, some, both(some), list_prices(some)))).all()
+    assert np.isnan(engine_prices(blind, some, both(some)))[unknown].all()

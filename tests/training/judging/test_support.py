@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,16 @@ def test_weights_average_one_in_every_stratum_even_at_the_edge(simulated, quotes
         assert weights[rows].mean() == pytest.approx(1)
 
 
+def test_the_raw_mean_weight_tells_a_wrong_density(simulated, quotes):
+    proposed = quotes["list_rate"].to_numpy()
+    right = Support.of(simulated, quotes, B).raw_mean(proposed)
+    assert right == pytest.approx(1, abs=0.06)
+    wrong = Support.of(simulated, quotes.assign(propensity=2 * quotes["propensity"]), B)
+    assert wrong.raw_mean(proposed) == pytest.approx(right / 2)
+    assert wrong.raw_mean(wrong.low) is None
+    assert wrong.raw_mean(np.full(len(quotes), np.nan)) is None
+
+
 def test_who_gets_no_offer_has_no_weight_and_is_not_uncovered(simulated, quotes):
     support = Support.of(simulated, quotes, B)
     weights, uncovered = support.weights(np.full(len(quotes), np.nan))
@@ -71,6 +83,17 @@ def test_a_recorded_density_that_sums_to_one_is_said_to(simulated, quotes):
     double = Support.of(simulated, quotes.assign(propensity=2 * quotes["propensity"]), B).found()
     for part, twice in zip(whole, double, strict=True):
         assert twice["density_sum"] == pytest.approx(part["density_sum"] / 2)
+
+
+def test_strata_are_cut_by_what_was_drawn_whatever_else_is_in_the_table(simulated, quotes):
+    rule = replace(simulated.price.list_rate, cuts=())
+    uncut = replace(simulated, price=replace(simulated.price, list_rate=rule))
+    drawn = quotes["fico"] < quotes["fico"].median()
+    mixed = quotes.assign(is_randomised=drawn)
+    alone = mixed[drawn].reset_index(drop=True)
+    codes, names = strata(uncut, mixed)
+    assert names == strata(uncut, alone)[1]
+    assert np.array_equal(codes[drawn], strata(uncut, alone)[0])
 
 
 def test_a_stratum_is_a_class_in_a_period_unless_that_leaves_too_few(simulated, quotes):
