@@ -77,5 +77,7 @@ pins: env ## resolve the pinned requirements anew
 	@uv pip compile pyproject.toml --quiet --python-version 3.11 --all-extras --no-header --no-annotate --no-emit-index-url -o requirements.txt
 	uv pip compile pyproject.toml --quiet --python-version 3.11 --extra serving --no-header --no-annotate --no-emit-index-url -c requirements.txt -o requirements-bento.txt
 
-clean: ## remove what was built (data and the environment stay)
-	@rm -rf build .mypy_cache .ruff_cache .pytest_cache *.egg-info
+clean: ## remove what was built (data, keys, decisions, history and the environment stay)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	[ ! -d build ] || find build -type f ! -name keys.json ! -name 'decisions.db*' ! -name history.jsonl -delete
+	[ ! -d build ] || find build -type d -empty -delete

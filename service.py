@@ -1,12 +1,13 @@
-"""The network's front door: the Bento service that turns applications into offers.
+"""The network's front doors: the Bento service that turns applications into offers.
 
-`bentoml serve service:OfferService` runs three services: this one and the two model runners, each
-in processes of its own. Thin on purpose: what decides is `serving.handler`.
+`bentoml serve service:OfferService` runs three services: this one, with an HTTP and a gRPC door,
+and the two model runners, each in processes of its own. Thin on purpose: what it does is in
+`serving.operations`, and what decides is `serving.handler`.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
@@ -20,24 +21,45 @@ from finntelligence import __version__
 from finntelligence.errors import FinntelligenceError, ModelUnavailableError
 from finntelligence.portfolio import Capability
 from runners.envelope import opened, sealed
-from runners.store import asked_pair
+from runners.guard import share_secret, trusted
+from runners.store import ROOT, asked_pair
+from serving import metrics, tracing
+from serving.json_log import start_log
 
 try:
     if bentoml.server_context.worker_index is None:  # said once, before any process is started
         asked_pair().market()
+        share_secret()
+        metrics.own_folder()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
+    from serving.gate import Gate, HttpGate, refuse_unlocked
+    from serving.grpc_settings import GrpcSettings
+    from serving.record.settings import RecordSettings
     from serving.settings import FrontSettings
 
-    _settings = FrontSettings()
+    _settings, _grpc, _record = FrontSettings(), GrpcSettings(), RecordSettings()
+    _gate = Gate.open(ROOT, _settings.workers)
+    start_log()
 except FinntelligenceError as error:
     raise BentoMLException(str(error)) from None
 except ValidationError as error:
-    raise BentoMLException(f"a setting is impossible: {error}") from None
+    wrong = "; ".join(
+        f"{error.title}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
+    )
+    raise BentoMLException(f"a setting is impossible: {wrong}") from None
 
-from serving.handler import Engine, log_decision, start_log
+from serving.decision_log import DecisionLog
+from serving.grpc_door import GrpcDoor
+from serving.handler import Engine
 from serving.http_door import Door, PlainErrors, http_door, ready_within
+from serving.local import refuse_busy_port
+from serving.operations import Operations
+from serving.record.database import connected
+from serving.record.documents import documents_of
+from serving.record.replay import Models
 from serving.reload import Watch, follow
+from serving.security_headers import SecurityHeaders
 
 __all__ = ["OfferService"]
 
@@ -60,34 +82,69 @@ class OfferService:
     """One offer-optimisation API in front of two separately scaled models."""
 
     evidence = asked_pair().evidence
-    risk = bentoml.depends(RiskRunner)
-    acceptance = bentoml.depends(AcceptanceRunner)
+    risk = trusted(RiskRunner)
+    acceptance = trusted(AcceptanceRunner)
+
+    @bentoml.on_deployment
+    @staticmethod
+    def refuse_what_cannot_work() -> None:
+        """Say what would keep every worker from serving, before any is started."""
+        try:
+            refuse_unlocked(_gate, _grpc.host if _grpc.enabled else None)
+            if _grpc.enabled and not _grpc.host.startswith("unix:"):
+                refuse_busy_port(_grpc.host, _grpc.port, "FINNT_GRPC_PORT=<port>")
+            with connected(_record.database(asked_pair().portfolio, ROOT)):
+                pass
+        except FinntelligenceError as error:
+            raise BentoMLException(str(error)) from None
 
     def __init__(self) -> None:
-        start_log()
+        pair = asked_pair()
+        self._log = DecisionLog.open(_record, pair.portfolio, ROOT)
         # made before anything is loaded: what is published from now on is new
-        self._watch = Watch(path=asked_pair().path, load=self._engine, state=_door.state)
+        self._watch = Watch(path=pair.path, load=self._engine, state=_door.state)
+        self._grpc_door: GrpcDoor | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    @bentoml.on_startup
+    async def start(self) -> None:
+        """Load the pair, open the gRPC door, look for newly published pairs from now on."""
+        metrics.forget_dead()
+        engine = await asyncio.to_thread(self._engine)
+        metrics.serves(engine.versions, engine.market.portfolio.name)
         _door.state.door = Door(
-            engine=self._engine(),
+            engine=engine,
             version=__version__,
             max_body_bytes=_settings.max_body_bytes,
             models_ready=self._models_ready,
             started_at=time.time(),
             served_since=time.time(),
         )
-        self._following: asyncio.Task[None] | None = None
-
-    @bentoml.on_startup
-    async def start_following(self) -> None:
-        """Look for newly published pairs from now on."""
+        operations = Operations(
+            engine=lambda: _door.state.door.engine, log=self._log, load=_recorded_models
+        )
+        _door.state.operations = operations
+        if _grpc.enabled:
+            door = GrpcDoor(
+                operations=operations,
+                settings=_grpc,
+                models_ready=self._models_ready,
+                authorise=_gate.authorise,
+                admission=_gate.admission,
+                interceptors=tracing.interceptors(),
+            )
+            self._grpc_door = await door.open(shared=_settings.workers > 1)
         if _settings.reload_s:
             self._following = asyncio.create_task(follow(self._watch, _settings.reload_s))
 
     @bentoml.on_shutdown
-    async def stop_following(self) -> None:
-        """Look no more."""
+    async def stop(self) -> None:
+        """Answer what is in flight, write what waits, look no more."""
         if self._following is not None:
             self._following.cancel()
+        if self._grpc_door is not None:
+            await self._grpc_door.close()
+        await self._log.close()
 
     async def __is_ready__(self) -> bool:
         return all((await self._models_ready()).values())
@@ -105,7 +162,10 @@ class OfferService:
             return False
 
     def _engine(self) -> Engine:
-        """Return an engine of the pair that is published now, verified, under today's policy."""
+        """Return an engine of the pair that is published now, verified, under today's policy.
+
+        What prices is in the record from now on. Not within an event loop: it runs its own.
+        """
         pair = asked_pair()
         market, _ = pair.market()
         risk, acceptance = pair.model_id(Capability.RISK), pair.model_id(Capability.ACCEPTANCE)
@@ -117,7 +177,7 @@ class OfferService:
             score_risk=self._asked("risk", "coefficients", risk, (heads,)),
             score_acceptance=self._asked("acceptance", "coefficients", acceptance, taken),
             explain_risk=self._asked("risk", "explain", risk, (heads, columns + 1)),
-            record=log_decision,
+            documents=asyncio.run(self._log.keep(documents_of(market, pair.policies()))),
         )
 
     def _asked(self, name: str, method: str, model_id: float, shape: tuple[int, ...]) -> Ask:
@@ -136,4 +196,22 @@ class OfferService:
         return ask
 
 
-OfferService.add_asgi_middleware(PlainErrors)  # type: ignore[attr-defined]  # is a Service
+def _recorded_models(versions: Mapping[str, str]) -> Models:
+    """Return the models that a recorded decision names."""
+    market, scorers = asked_pair().recorded(versions)
+    return Models(
+        market=market,
+        score_risk=scorers["risk"].coefficients,
+        score_acceptance=scorers["acceptance"].coefficients,
+        explain_risk=scorers["risk"].contributions,
+    )
+
+
+_service: Any = OfferService  # the decorator made a Service of it
+_service.add_asgi_middleware(SecurityHeaders)  # the first added is outermost
+_service.add_asgi_middleware(PlainErrors)
+_service.add_asgi_middleware(HttpGate, gate=_gate)
+try:
+    tracing.watch(OfferService, RiskRunner, AcceptanceRunner)
+except FinntelligenceError as error:
+    raise BentoMLException(str(error)) from None

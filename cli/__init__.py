@@ -5,7 +5,7 @@ import logging
 import typer
 from rich.markup import escape
 
-from cli import models, offers
+from cli import decisions, keys, models, offers
 from cli.terminal import err
 from finntelligence.errors import FinntelligenceError
 
@@ -16,7 +16,23 @@ data_app = typer.Typer(no_args_is_help=True, help="The portfolios' data.")
 app.add_typer(data_app, name="data")
 data_app.command("add")(models.data_add)
 data_app.command("remove")(models.data_remove)
+decisions_app = typer.Typer(no_args_is_help=True, help="The record of decisions.")
+app.add_typer(decisions_app, name="decisions")
 for command in (
+    decisions.verify,
+    decisions.show,
+    decisions.replay,
+    decisions.export,
+    decisions.prune,
+    decisions.migrate,
+):
+    decisions_app.command()(command)
+keys_app = typer.Typer(no_args_is_help=True, help="The API keys of the service.")
+app.add_typer(keys_app, name="keys")
+keys_app.command("add")(keys.add)
+keys_app.command("list")(keys.list_keys)
+keys_app.command("revoke")(keys.revoke)
+for each in (
     models.pipeline,
     offers.serve,
     offers.offer,
@@ -27,7 +43,7 @@ for command in (
     models.history,
     models.lineage,
 ):
-    app.command()(command)
+    app.command()(each)
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from cli.terminal import ROOT, PortfolioOption, out, refuse_undeclared
-from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from cli.terminal import ROOT, PortfolioOption, out, refuse_undeclared, settings_of
+from finntelligence.errors import InvalidDataError
 
 __all__ = ["offer", "serve"]
 
@@ -20,26 +20,38 @@ def serve(
     alias: Annotated[
         Literal["production", "staging"], typer.Option(help="Which of its pairs.")
     ] = "production",
+    grpc_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="FINNT_GRPC_PORT by default, 50051.")
+    ] = None,
 ) -> None:
-    """Serve a published pair of models on this machine."""
+    """Serve a published pair of models on this machine, over HTTP and gRPC."""
     refuse_undeclared(portfolio)
     _refuse_impossible_settings()
     from runners.store import ServedPair
+    from serving.gate import said_of_keys
+    from serving.grpc_settings import GrpcSettings
     from serving.local import serve as serve_here
     from serving.openapi import curl
 
     pair = ServedPair(portfolio, ROOT, alias)
     declared = pair.market()[0].portfolio
+    settings = GrpcSettings()
+    moved = settings if grpc_port is None else settings.model_copy(update={"port": grpc_port})
+    grpc = moved if settings.enabled else None
+    _refuse_unusable_record(portfolio)
 
     def announce(url: str) -> None:
         out.print(f"\n[bold]{escape(declared.title)}[/bold]", highlight=False)
         out.print(f"  {alias:7} pair {pair.pair}", highlight=False)
         for name, path in (("offers", "/v1/offers"), ("status", "/v1/status"), ("API", "/docs")):
             out.print(f"  {name:7} {url}{path}", highlight=False)
+        if grpc is not None:
+            out.print(f"  gRPC    {grpc.address}", highlight=False)
+        out.print(f"  keys    {said_of_keys(host)}", highlight=False)
         out.print("\nTry:\n", highlight=False)
         typer.echo(f"{curl(declared, url)}\n")
 
-    raise typer.Exit(serve_here(portfolio, host, port, ROOT, announce, alias))
+    raise typer.Exit(serve_here(portfolio, host, port, ROOT, announce, alias, grpc))
 
 
 def offer(
@@ -47,44 +59,60 @@ def offer(
     portfolio: PortfolioOption = "simulated",
     explain: Annotated[bool, typer.Option("--explain", help="Say why the first offer.")] = False,
 ) -> None:
-    """Decide on one applicant in this process, with the published models."""
+    """Decide on one applicant in this process, and record the decision as the service would."""
     from runners.store import ServedPair
-    from serving.handler import Engine, handle, in_process, log_decision, start_log
-    from serving.wire import from_core, parsed, to_core
+    from serving.decision_log import DecisionLog
+    from serving.handler import Engine, in_process
+    from serving.json_log import start_log
+    from serving.operations import Call, Operations
+    from serving.record.documents import documents_of
+    from serving.record.settings import RecordSettings
+    from serving.validation import json_object
 
     refuse_undeclared(portfolio)
     try:
-        body = applicant.read_bytes()
+        content = json_object(applicant.read_bytes())
     except OSError as error:
         raise InvalidDataError(f"{applicant}: {error.strerror}") from error
-    asked = parsed(body)
     start_log()
     pair = ServedPair(portfolio, ROOT)
     market, scorers = pair.market()
-    engine = Engine(
-        market=market,
-        versions=pair.all_versions(market),
-        score_risk=in_process(scorers["risk"].coefficients),
-        score_acceptance=in_process(scorers["acceptance"].coefficients),
-        explain_risk=in_process(scorers["risk"].contributions),
-        record=log_decision,
-    )
-    declared = market.portfolio
-    explained = explain or asked.explain
-    answer = asyncio.run(handle(to_core(asked, declared), engine, explain=explained))
-    typer.echo(from_core(answer.decision, answer.decision_id, declared).model_dump_json(indent=2))
+
+    async def decided() -> str:
+        log = DecisionLog.open(settings_of(RecordSettings), portfolio, ROOT)
+        try:
+            engine = Engine(
+                market=market,
+                versions=pair.all_versions(market),
+                score_risk=in_process(scorers["risk"].coefficients),
+                score_acceptance=in_process(scorers["acceptance"].coefficients),
+                explain_risk=in_process(scorers["risk"].contributions),
+                documents=await log.keep(documents_of(market, pair.policies())),
+            )
+            operations = Operations(engine=lambda: engine, log=log)
+            asked = {**content, "explain": True} if explain else content
+            answer = await operations.optimise(asked, Call(channel="cli"))
+        finally:
+            await log.close()
+        return answer.model_dump_json(indent=2)
+
+    typer.echo(asyncio.run(decided()))
+
+
+def _refuse_unusable_record(portfolio: str) -> None:
+    """Say what is wrong with the record's database before anything is started."""
+    from serving.record.database import connected
+    from serving.record.settings import RecordSettings
+
+    with connected(settings_of(RecordSettings).database(portfolio, ROOT)):
+        pass
 
 
 def _refuse_impossible_settings() -> None:
-    from pydantic import ValidationError
-
     from runners.settings import RunnerSettings
+    from serving.grpc_settings import GrpcSettings
+    from serving.record.settings import RecordSettings
     from serving.settings import FrontSettings
 
-    for kind in (FrontSettings, RunnerSettings):
-        prefix = kind.model_config["env_prefix"]
-        try:
-            kind()
-        except ValidationError as error:
-            wrong = (f"{prefix}{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
-            raise InvalidDeclarationError("; ".join(wrong)) from error
+    for kind in (FrontSettings, GrpcSettings, RecordSettings, RunnerSettings):
+        settings_of(kind)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from finntelligence.adverse_action import Reason, reasons
 from finntelligence.counter_offer import CounterOffer
+from finntelligence.experiment import tried
 from finntelligence.market import Market
 from finntelligence.offers import Application, Offer
 from finntelligence.optimiser import Optimum
@@ -24,7 +25,8 @@ class Decision:
 
     `versions` holds exact immutable ids: each model's, the policy's and the portfolio's digests.
     A decline may carry a `counter_offer`: the nearest request that would be approved. Offers may
-    carry an `explanation` of the first.
+    carry an `explanation` of the first. Under an experiment `arm` says which one was meant, and
+    `propensity` is the density that the first price was drawn from (`finntelligence.experiment`).
 
     >>> Decision(offers=(), reasons=(), versions={"risk": "risk/7"})
     Traceback (most recent call last):
@@ -37,21 +39,27 @@ class Decision:
     versions: Mapping[str, str]
     counter_offer: CounterOffer | None = None
     explanation: Explanation | None = None
+    propensity: float | None = None
+    arm: str | None = None
 
     def __post_init__(self) -> None:
         if not self.offers and not self.reasons:
             raise ValueError("a decline needs a reason")
 
 
-def decide(
+def decide(  # noqa: PLR0913 - an applicant, what prices them, and what was found
     application: Application,
     market: Market,
     coefficients: tuple[Array, Array],
     versions: Mapping[str, str],
     found: Optimum,
     contributions: Array | None = None,
+    applicant_key: str | None = None,
 ) -> Decision:
     """Decide on one application, of which the optimum was `found`.
+
+    The policy's experiment, if it has one, draws the first offer's price. `applicant_key` then says
+    who asks; without it the application's content does (`experiment.tried`).
 
     `coefficients` are the risk and the acceptance model's for the applicant, each (heads,), and
     `contributions` (heads, features + 1) the risk model's
@@ -73,7 +81,15 @@ def decide(
             raise ValueError("a decline needs the risk model's contributions")
         why = reasons(application, market, coefficients, found.broken, contributions)
         return Decision(offers=(), reasons=why, versions=versions)
+    trial = tried(application, market, coefficients, found.offers, applicant_key)
     first = None
     if contributions is not None:
-        first = why_this(application, market, found.offers[0], coefficients, contributions)
-    return Decision(offers=found.offers, reasons=(), versions=versions, explanation=first)
+        first = why_this(application, market, trial.offers[0], coefficients, contributions)
+    return Decision(
+        offers=trial.offers,
+        reasons=(),
+        versions=versions,
+        explanation=first,
+        propensity=trial.propensity,
+        arm=trial.arm,
+    )

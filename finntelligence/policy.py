@@ -16,7 +16,7 @@ from finntelligence.fields import Kind, Role
 from finntelligence.portfolio import Portfolio, read_economics
 from finntelligence.value import Economics
 
-__all__ = ["TICK_SLACK", "Jurisdictions", "Policy"]
+__all__ = ["TICK_SLACK", "Experiment", "Jurisdictions", "Policy"]
 
 Array = NDArray[np.float64]
 
@@ -43,6 +43,24 @@ class Jurisdictions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Prices drawn at random: for which `share` of applicants, how far from the best one.
+
+    `width` is a fraction of the quoted rate to either side, None for all of the price range. The
+    `salt` makes draws another experiment's: with it unchanged an applicant keeps arm and price. See
+    `finntelligence.experiment`.
+
+    >>> trial = {"share": 0.1, "width": 0.01, "salt": "spring"}
+    >>> Policy.from_mapping(book, {"experiment": trial}).experiment
+    Experiment(share=0.1, width=0.01, salt='spring')
+    """
+
+    share: float
+    width: float | None
+    salt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A validated lending policy; rates are fractions in the book's quoted convention.
 
@@ -51,7 +69,8 @@ class Policy:
     A cap of None does not apply; `jurisdictions` has caps on the APR by the value of a declared
     field. At most `menu_size` offers are shown: the most profitable ones where the policy must
     `demand_choice`, else the menu of highest profit, in which offers of `dissimilarity` mu compete
-    (`finntelligence.menu`). `digest` is the SHA-256 of the effective content.
+    (`finntelligence.menu`). Without an `experiment` every price is the best one. `digest` is the
+    SHA-256 of the effective content.
 
     >>> policy = Policy.from_mapping(book, {"apr_cap": 0.24, "tick": 0.0025})
     >>> policy.apr_cap, policy.pti_cap, policy.ticks()[:3].tolist()
@@ -81,6 +100,7 @@ class Policy:
     dissimilarity: float
     if_missing: Mapping[str, str]
     economics: Economics
+    experiment: Experiment | None
     digest: str
 
     @classmethod
@@ -126,6 +146,7 @@ class Policy:
             dissimilarity=section.number("dissimilarity", 0.01, 1),
             if_missing=portfolio.if_missing,
             economics=Economics(**economics),
+            experiment=_experiment(section),
             digest=content_digest({"policy": content, "economics": economics}),
         )
         trust.close()
@@ -205,6 +226,19 @@ def _jurisdictions(section: Section, portfolio: Portfolio) -> Jurisdictions | No
     caps.close()
     inner.close()
     return Jurisdictions(field=name, apr_caps=found)
+
+
+def _experiment(section: Section) -> Experiment | None:
+    if not section.has("experiment"):
+        return None
+    inner, tick = section.section("experiment"), section.number("tick")
+    experiment = Experiment(
+        share=inner.number("share", 0, 1),
+        width=inner.optional_number("width", tick, 10),
+        salt=inner.text("salt"),
+    )
+    inner.close()
+    return experiment
 
 
 def _ratios(section: Section) -> tuple[float, ...]:

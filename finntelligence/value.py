@@ -29,6 +29,7 @@ PD_FLOOR = 1e-5
 PD_CEILING = 0.95
 """The greatest PD over a horizon that a hazard is asked for; higher ones count as this."""
 _NEWTON_STEPS = 40
+_NO_RATE = 1e-9  # a month; nearer to 0 the closed form of a balance cancels, or overflows
 _STEP_TOLERANCE = 1e-15
 
 
@@ -237,7 +238,7 @@ def _balance_sums(
     lent: Array, payment: Array, i: Array, n: Array, x: Array, alive: Array
 ) -> tuple[Array, Array]:
     """Discounted, survival-weighted sums of the balance before and after each payment."""
-    zero = i == 0
+    zero = i < _NO_RATE
     g = 1 + i
     growing = _geometric_sum(x * g, n)
     per = payment / np.where(zero, 1.0, i)

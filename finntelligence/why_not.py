@@ -21,7 +21,17 @@ from finntelligence.optimiser import PRICE_RANGE, candidates, optimum, terms_at
 from finntelligence.policy import TICK_SLACK, Policy
 from finntelligence.rules import RULES, Candidates, Rule
 
-__all__ = ["PRINCIPAL_MENU", "TERM_MENU", "TICK", "Broken", "WhyNot", "why_not"]
+__all__ = [
+    "DEAREST",
+    "LARGEST",
+    "LONGEST",
+    "PRINCIPAL_MENU",
+    "TERM_MENU",
+    "TICK",
+    "Broken",
+    "WhyNot",
+    "why_not",
+]
 
 Array = NDArray[np.float64]
 Figures = tuple[Array | float, Array | float | None]
@@ -39,7 +49,13 @@ _REASONS = {
     TICK: "Rates are quoted in steps, and this one falls between two",
     PRICE_RANGE: "This price is outside the range permitted for this term",
 }
-_LARGEST, _LONGEST, _DEAREST = 1e9, 600, 10  # what any book may declare
+LARGEST = 1e9
+"""The largest amount that any book may declare, in its currency."""
+LONGEST = 600
+"""The longest term that any book may declare, in months."""
+DEAREST = 10
+"""The highest rate that any book may declare, a fraction."""
+
 _LARGEST_LOG = 600.0  # growth of e ** 600 over the term leaves floats room
 _HALF_CENT = 0.005
 
@@ -161,14 +177,14 @@ def _refuse_impossible(
     market: Market, principal: float, term_months: float, quoted_rate: float
 ) -> None:
     problems = []
-    if not 0.01 <= principal <= _LARGEST:
-        expected = f"must be a number from 0.01 to {_LARGEST:.15g} {market.portfolio.currency}"
+    if not 0.01 <= principal <= LARGEST:
+        expected = f"must be a number from 0.01 to {LARGEST:.15g} {market.portfolio.currency}"
         problems.append(FieldProblem("principal", expected))
-    possible = 1 <= term_months <= _LONGEST and float(term_months).is_integer()
+    possible = 1 <= term_months <= LONGEST and float(term_months).is_integer()
     if not possible:
-        problems.append(FieldProblem("term_months", f"must be 1 to {_LONGEST} whole months"))
-    if not 0 <= quoted_rate <= _DEAREST:
-        expected = f"must be a fraction from 0 to {_DEAREST}"
+        problems.append(FieldProblem("term_months", f"must be 1 to {LONGEST} whole months"))
+    if not 0 <= quoted_rate <= DEAREST:
+        expected = f"must be a fraction from 0 to {DEAREST}"
         problems.append(FieldProblem("quoted_rate", expected))
     elif possible:
         convention = market.portfolio.price.convention

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from runners.guard import guard
+from runners.linger import Linger
 from runners.scorers import Scorers
 from runners.settings import RunnerSettings
 from runners.store import asked_pair
@@ -40,3 +42,7 @@ class AcceptanceRunner:
     def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n sealed rows."""
         return self._scorers.coefficients(rows)
+
+
+guard(AcceptanceRunner)  # first, so that strangers get no further
+AcceptanceRunner.add_asgi_middleware(Linger)  # type: ignore[attr-defined]  # is a Service

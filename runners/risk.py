@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from runners.guard import guard
+from runners.linger import Linger
 from runners.scorers import Scorers
 from runners.settings import RunnerSettings
 from runners.store import asked_pair
@@ -49,3 +51,7 @@ class RiskRunner:
     def explain(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what each column adds to each head, (n, heads, features + 1), likewise."""
         return self._scorers.contributions(rows)
+
+
+guard(RiskRunner)  # first, so that strangers get no further
+RiskRunner.add_asgi_middleware(Linger)  # type: ignore[attr-defined]  # is a Service

@@ -1,6 +1,6 @@
 """Settings of the two model runners, from the environment (FINNT_RUNNER_...)."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["RunnerSettings"]
@@ -9,7 +9,10 @@ __all__ = ["RunnerSettings"]
 class RunnerSettings(BaseSettings):
     """How each runner is scaled and how it batches; every value has a safe default."""
 
-    model_config = SettingsConfigDict(env_prefix="FINNT_RUNNER_")
+    model_config = SettingsConfigDict(
+        env_prefix="FINNT_RUNNER_",
+        hide_input_in_errors=True,  # a refused secret is not printed
+    )
 
     risk_workers: int = Field(1, ge=1, le=64, description="Processes of the risk runner.")
     acceptance_workers: int = Field(
@@ -20,3 +23,9 @@ class RunnerSettings(BaseSettings):
         1000, ge=10, le=60000, description="A batch that would take longer is refused with 503."
     )
     timeout_s: float = Field(10, gt=0, le=600, description="A call that takes longer is given up.")
+    secret: SecretStr | None = Field(
+        None,
+        min_length=32,
+        max_length=1024,
+        description="What the front shows to the runners; they answer nobody else.",
+    )

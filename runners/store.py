@@ -6,6 +6,7 @@ pair under another alias than production has a file of its own, served-<alias>.j
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -129,17 +130,48 @@ class ServedPair:
             ModelMismatchError: when a model is missing or does not fit.
             InvalidDeclarationError: when policy.yaml says something impossible.
         """
-        risk, acceptance = self.load(Capability.RISK), self.load(Capability.ACCEPTANCE)
-        portfolio = risk.response.portfolio
+        return self._market(self.load(Capability.RISK), self.load(Capability.ACCEPTANCE))
+
+    def recorded(self, versions: Mapping[str, str]) -> tuple[Market, dict[str, Scorer]]:
+        """Load the models that a recorded decision names, as `market` does, to replay it.
+
+        Raises:
+            ModelMismatchError: when the store lacks one, or has another file under its name.
+        """
+        digests = str(versions.get("pair")).split("-")
+        models = (Capability.RISK, Capability.ACCEPTANCE)
+        if len(digests) != len(models) or any(str(each) not in versions for each in models):
+            raise ModelMismatchError("the decision does not say which models decided")
+        found = []
+        for model, digest in zip(models, digests, strict=True):
+            tag = versions[model]
+            try:
+                path = Path(bentoml.models.get(tag).path) / self._entry(model)["file"]
+            except bentoml.exceptions.BentoMLException as error:
+                raise ModelMismatchError(f"the model store lacks {tag}") from error
+            if not path.is_file() or not _digest(path).startswith(digest):
+                raise ModelMismatchError(f"{tag} in the model store is not the file that decided")
+            found.append(_scorer(path, model, tag))
+        return self._market(*found)
+
+    def policies(self) -> Any:
+        """Return the content of policy.yaml.
+
+        Raises:
+            InvalidDeclarationError: when it cannot be read.
+        """
         path = self.root / "policy.yaml"
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            return yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             told = " ".join(str(error).split())  # YAML's own takes several lines
             raise InvalidDeclarationError(f"{path.name} cannot be read: {told}") from error
+
+    def _market(self, risk: Scorer, acceptance: Scorer) -> tuple[Market, dict[str, Scorer]]:
+        portfolio = risk.response.portfolio
         market = Market(
             portfolio=portfolio,
-            policy=Policy.in_force(portfolio, content),
+            policy=Policy.in_force(portfolio, self.policies()),
             risk=risk.response,
             acceptance=acceptance.response,
         )

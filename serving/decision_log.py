@@ -17,6 +17,7 @@ from serving.record.errors import RecordUnavailableError
 from serving.record.idempotency import Answered, claimed, known
 from serving.record.outcomes import attached
 from serving.record.reader import Recorded, shown
+from serving.record.replay import Loader, Replay, replay
 from serving.record.schema import documents
 from serving.record.settings import RecordSettings
 from serving.record.writer import Transaction, Work, Writer, now_us
@@ -116,6 +117,16 @@ class DecisionLog:
             RecordUnavailableError: when the record does not answer.
         """
         return await self._read(lambda: shown(self.engine, decision_id))
+
+    async def replay(self, decision_id: str, load: Loader | None = None) -> Replay:
+        """Compute a decision again; see `serving.record.replay`.
+
+        Raises:
+            UnknownDecisionError: when there is no such decision, or it was pruned.
+            ModelMismatchError: when neither the record nor `load` knows what decided.
+            RecordUnavailableError: when the record does not answer.
+        """
+        return await self._read(lambda: replay(self.engine, decision_id, load))
 
     async def keep(self, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Keep documents, each once; return each one's digest, for `Entry.documents`.

@@ -5,6 +5,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, Self
 
@@ -15,7 +16,9 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import BaseModel
 
 from finntelligence.errors import FinntelligenceError
-from serving.grpc_metrics import GrpcMetrics, metrics
+from serving import metrics
+from serving.grpc_metrics import GrpcMetrics
+from serving.grpc_metrics import metrics as grpc_metrics
 from serving.grpc_problems import DETAILS, short, to_status
 from serving.grpc_settings import GrpcSettings
 from serving.grpc_streams import Tamed
@@ -88,13 +91,14 @@ class GrpcDoor:
     """A gRPC server in this process's event loop; `open` it, and `close` it in the same loop.
 
     `models_ready` says of each model whether it answers, as for the HTTP door. `interceptors` come
-    before the door's own.
+    before the door's own; a call is answered within `admission`, which may refuse it.
     """
 
     operations: Operations
     settings: GrpcSettings
     models_ready: Callable[[], Awaitable[Mapping[str, bool]]]
     authorise: Authorise = anybody
+    admission: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
     interceptors: Sequence[Any] = ()
     port: int = field(default=0, init=False)
     _server: Any = field(init=False)
@@ -110,7 +114,7 @@ class GrpcDoor:
         Raises:
             CannotListenError: when that is not possible.
         """
-        settings, self._closing, self._metrics = self.settings, asyncio.Event(), metrics()
+        settings, self._closing, self._metrics = self.settings, asyncio.Event(), grpc_metrics()
         self._server = grpc.aio.server(
             interceptors=(*self.interceptors, Tamed(self._closing)),
             options=(
@@ -221,7 +225,8 @@ class GrpcDoor:
             asked = from_message(method.asked.FromString(body))
         except DecodeError as error:
             raise BadRequestError("the body must be a protobuf message") from error
-        answer = await method.ask(self.operations, asked, call)
+        async with self.admission:
+            answer = await method.ask(self.operations, asked, call)
         return to_message(method.answered, answer.model_dump()).SerializeToString()
 
 
@@ -234,6 +239,7 @@ def _headers(context: Any) -> dict[str, str]:
 async def _abort(name: str, context: Any, error: Exception) -> NoReturn:
     """End a call with what the table says of an error; of a defect the log alone has details."""
     code = grpc.StatusCode[kind_of(error).grpc]
+    metrics.refused("grpc", kind_of(error).code)
     if isinstance(error, FinntelligenceError) and code is not grpc.StatusCode.INTERNAL:
         problem = problem_of(error)
     else:

@@ -1,13 +1,13 @@
-"""The one path from an application to a recorded decision; every door calls it.
+"""The one path from an application to a decision; every door calls it, through `operations`.
 
-It takes what scores, explains and records as arguments: tests pass plain functions.
+It takes what scores and explains as arguments: tests pass plain functions.
 """
 
 import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +18,16 @@ from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import Market
 from finntelligence.offers import Application
 from finntelligence.optimiser import optimum
+from serving.json_log import said_of
+from serving.tracing import stage
 
 __all__ = [
     "Answer",
     "Engine",
-    "Record",
     "Score",
     "handle",
     "in_process",
     "log_decision",
-    "start_log",
 ]
 
 log = logging.getLogger(__name__)
@@ -38,21 +38,23 @@ Score = Callable[[Array], Awaitable[Array]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A decision and the id under which it is recorded: the pair's, then 32 hex digits."""
+    """A decision and the id under which it is recorded: the pair's, then 32 hex digits.
+
+    `heads` are the coefficients that it was decided on, by model.
+    """
 
     decision_id: str
     decision: Decision
-
-
-Record = Callable[[Answer], Awaitable[None]]
+    heads: Mapping[str, tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """All that deciding needs: what prices, exact versions, the scorers and the recorder.
+    """All that deciding needs: what prices, exact versions and the scorers.
 
     `explain_risk` returns the risk model's contributions, (n, heads, features + 1). `versions` has
-    a "pair", with which each decision's id begins.
+    a "pair", with which each decision's id begins. `documents` has the digest under which the
+    record keeps each part of what prices (`serving.record.documents`).
     """
 
     market: Market
@@ -60,33 +62,36 @@ class Engine:
     score_risk: Score
     score_acceptance: Score
     explain_risk: Score
-    record: Record
+    documents: Mapping[str, str] = field(default_factory=dict)
 
 
 async def handle(application: Application, engine: Engine, *, explain: bool = False) -> Answer:
-    """Score both models on a validated application, decide, record, answer.
+    """Score both models on a validated application and decide.
 
     The risk model is asked for its contributions where somebody is declined, for the reasons, and
     where `explain` asks why the first offer is as it is.
 
     Raises:
-        ModelUnavailableError: when a model does not answer; nothing is then recorded.
+        ModelUnavailableError: when a model does not answer.
     """
     market = engine.market
     row = design_matrix(market.portfolio, application_columns(application))
-    risk, acceptance = await asyncio.gather(engine.score_risk(row), engine.score_acceptance(row))
+    with stage("score"):
+        risk, acceptance = await asyncio.gather(
+            engine.score_risk(row), engine.score_acceptance(row)
+        )
     pair = risk[0], acceptance[0]
-    found = optimum(application, market, *pair)
-    contributions = None
-    if explain or not found.offers:
-        contributions = (await engine.explain_risk(row))[0]
-    decision = decide(application, market, pair, engine.versions, found, contributions)
-    if not decision.offers:
-        decision = replace(decision, counter_offer=await _counter_offer(application, engine))
+    with stage("decide"):
+        found = optimum(application, market, *pair)
+        contributions = None
+        if explain or not found.offers:
+            contributions = (await engine.explain_risk(row))[0]
+        decision = decide(application, market, pair, engine.versions, found, contributions)
+        if not decision.offers:
+            decision = replace(decision, counter_offer=await _counter_offer(application, engine))
     decision_id = f"{engine.versions['pair']}-{uuid.uuid4().hex}"
-    answer = Answer(decision_id=decision_id, decision=decision)
-    await engine.record(answer)
-    return answer
+    heads = {"risk": tuple(pair[0].tolist()), "acceptance": tuple(pair[1].tolist())}
+    return Answer(decision_id=decision_id, decision=decision, heads=heads)
 
 
 async def _counter_offer(application: Application, engine: Engine) -> CounterOffer | None:
@@ -110,8 +115,8 @@ def in_process(answer: Callable[[Array], Array]) -> Score:
     return score
 
 
-async def log_decision(answer: Answer) -> None:
-    """Record a decision as one log line; it holds nothing of the applicant."""
+def log_decision(answer: Answer) -> None:
+    """Tell a decision in one log line; it holds nothing of the applicant."""
     decision = answer.decision
     rules = [reason.code for reason in decision.reasons if not reason.is_factor]
     log.info(
@@ -121,15 +126,5 @@ async def log_decision(answer: Answer) -> None:
         ",".join(rules) or "none",
         len(decision.reasons) - len(rules),
         " ".join(f"{name}={version}" for name, version in decision.versions.items()),
+        extra=said_of(answer.decision_id, decision),
     )
-
-
-def start_log() -> None:
-    """Print one line per decision to the terminal."""
-    ours = logging.getLogger("serving")
-    if not ours.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s [%(levelname)s] %(message)s"))
-        ours.addHandler(handler)
-        ours.setLevel(logging.INFO)
-        ours.propagate = False

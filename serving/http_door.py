@@ -1,4 +1,4 @@
-"""The HTTP door: translate a request, call the handler, translate back."""
+"""The HTTP door: its pages, its status, and how it tells what went wrong."""
 
 import asyncio
 import time
@@ -14,14 +14,14 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from finntelligence.errors import FinntelligenceError, ModelUnavailableError
-from serving.handler import Engine, handle
+from finntelligence.errors import FinntelligenceError
+from serving import metrics
+from serving.handler import Engine
+from serving.http_operations import on_error, routes
 from serving.openapi import openapi
-from serving.wire import Problem, from_core, parsed, problem_of, problem_of_status, to_core
+from serving.wire import Problem, problem_of_status
 
 __all__ = ["Door", "PlainErrors", "http_door", "ready_within"]
-
-RETRY_AFTER_S = 1
 
 _DOCS_PAGE = """<!doctype html>
 <html lang="en">
@@ -70,7 +70,10 @@ class Door:
 
 
 def http_door() -> Starlette:
-    """Return the ASGI application; `app.state.door` must be set before the first request."""
+    """Return the ASGI application.
+
+    `app.state.door` and `app.state.operations` must be set before the first request.
+    """
     return Starlette(
         routes=[
             Route("/", _root),
@@ -78,11 +81,10 @@ def http_door() -> Starlette:
             Route("/docs/start.js", _docs_script),
             Route("/openapi.json", _openapi),
             Route("/v1/status", _status),
-            Route("/v1/offers", _offers, methods=["POST"]),
-            Route("/predict", _offers, methods=["POST"]),
+            *routes(),
         ],
         exception_handlers={
-            FinntelligenceError: _on_error,  # type: ignore[dict-item]
+            FinntelligenceError: on_error,  # type: ignore[dict-item]
             HTTPException: _on_http_error,  # type: ignore[dict-item]
             Exception: _on_defect,
         },
@@ -92,32 +94,6 @@ def http_door() -> Starlette:
 def _door(request: Request) -> Door:
     door: Door = request.app.state.door
     return door
-
-
-async def _offers(request: Request) -> Response:
-    door = _door(request)
-    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise HTTPException(415, f"the body must be application/json, is {kind}")
-    body = await _bounded_body(request, door.max_body_bytes)
-    portfolio = door.engine.market.portfolio
-    asked = parsed(body)
-    answer = await handle(to_core(asked, portfolio), door.engine, explain=asked.explain)
-    content = from_core(answer.decision, answer.decision_id, portfolio)
-    return Response(content.model_dump_json(), media_type="application/json")
-
-
-async def _bounded_body(request: Request, limit: int) -> bytes:
-    """Read the body; give up as soon as it is larger than `limit`, whatever was announced."""
-    message = f"the body must be at most {limit} bytes"
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise HTTPException(413, message)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, message)
-    return bytes(body)
 
 
 async def _status(request: Request) -> Response:
@@ -168,12 +144,6 @@ async def _openapi(request: Request) -> Response:
     return JSONResponse(openapi(door.engine.market.portfolio, door.version))
 
 
-async def _on_error(_: Request, error: FinntelligenceError) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
-    unavailable = isinstance(error, ModelUnavailableError)
-    return _problem(problem_of(error), headers if unavailable else None)
-
-
 async def _on_http_error(_: Request, error: HTTPException) -> Response:
     return _problem(problem_of_status(error.status_code, error.detail), error.headers)
 
@@ -185,6 +155,7 @@ async def _on_defect(_: Request, error: Exception) -> Response:
 
 
 def _problem(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    metrics.refused("http", problem.type.rpartition(":")[2])
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,

@@ -1,4 +1,4 @@
-"""The HTTP door's routes to the operations; `app.state.operations` must be set before."""
+"""The HTTP door's operations: translate a request, call the operation, translate back."""
 
 import math
 from typing import Any
@@ -9,22 +9,25 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from finntelligence.errors import FinntelligenceError
-from serving.http_door import _bounded_body
+from serving import metrics
+from serving.gate import CALLER
 from serving.operations import Call, Operations
-from serving.problems import problem_of, retry_after_s
+from serving.problems import TooLargeError, kind_of, problem_of, retry_after_s
 from serving.validation import json_object
 
 __all__ = ["on_error", "routes"]
 
 
 def routes() -> list[Route]:
-    """Return the routes of offers, quotes, decisions, outcomes and the policy."""
+    """Return the routes of offers, quotes, decisions, their outcomes, and the policy."""
+    decision = "/v1/decisions/{decision_id}"
     return [
         Route("/v1/offers", _offers, methods=["POST"]),
         Route("/predict", _offers, methods=["POST"]),
         Route("/v1/quote", _quote, methods=["POST"]),
-        Route("/v1/decisions/{decision_id}", _decision),
-        Route("/v1/decisions/{decision_id}/outcome", _outcome, methods=["POST"]),
+        Route(decision, _decision),
+        Route(f"{decision}/replay", _replay, methods=["POST"]),
+        Route(f"{decision}/outcome", _outcome, methods=["POST"]),
         Route("/v1/policy", _policy),
     ]
 
@@ -32,6 +35,7 @@ def routes() -> list[Route]:
 async def on_error(_: Request, error: FinntelligenceError) -> Response:
     """Answer with the problem that an error is, by the one table."""
     problem, wait = problem_of(error), retry_after_s(error)
+    metrics.refused("http", kind_of(error).code)
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,
@@ -46,7 +50,8 @@ def _operations(request: Request) -> Operations:
 
 
 def _call(request: Request) -> Call:
-    return Call(channel="http", idempotency_key=request.headers.get("idempotency-key"))
+    key = request.headers.get("idempotency-key")
+    return Call(channel="http", caller=request.scope.get(CALLER), idempotency_key=key)
 
 
 async def _content(request: Request) -> dict[str, Any]:
@@ -54,7 +59,21 @@ async def _content(request: Request) -> dict[str, Any]:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HTTPException(415, f"the body must be application/json, is {kind}")
-    return json_object(await _bounded_body(request, request.app.state.door.max_body_bytes))
+    return json_object(await _bounded_body(request))
+
+
+async def _bounded_body(request: Request) -> bytes:
+    """Read the body; give up as soon as it is larger than allowed, whatever was announced."""
+    limit = request.app.state.door.max_body_bytes
+    message = f"the body must be at most {limit} bytes"
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise TooLargeError(message)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise TooLargeError(message)
+    return bytes(body)
 
 
 async def _offers(request: Request) -> Response:
@@ -72,6 +91,12 @@ async def _quote(request: Request) -> Response:
 async def _decision(request: Request) -> Response:
     decision_id = request.path_params["decision_id"]
     answer = await _operations(request).decision(decision_id, _call(request))
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
+async def _replay(request: Request) -> Response:
+    decision_id = request.path_params["decision_id"]
+    answer = await _operations(request).replay(decision_id, _call(request))
     return Response(answer.model_dump_json(), media_type="application/json")
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 
 from finntelligence.errors import FinntelligenceError
+from serving.gate import open_on_loopback
+from serving.grpc_settings import GrpcSettings
 
 __all__ = ["CannotServeError", "refuse_busy_port", "serve"]
 
@@ -24,13 +26,14 @@ class CannotServeError(FinntelligenceError):
     """The service could not be started here."""
 
 
-def refuse_busy_port(host: str, port: int) -> None:
-    """Check that nothing listens where we want to.
+def refuse_busy_port(host: str, port: int, instead: str = "make serve PORT=<port>") -> None:
+    """Check that nothing listens where we want to; `instead` is how to choose another port.
 
     Raises:
         CannotServeError: when the address is taken.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -39,31 +42,37 @@ def refuse_busy_port(host: str, port: int) -> None:
                 raise CannotServeError(f"cannot listen on {host}:{port}: {error}") from error
             raise CannotServeError(
                 f"{host}:{port} is not free; stop what listens there, or choose another port: "
-                "make serve PORT=<port>"
+                f"{instead}"
             ) from error
 
 
-def serve(
+def serve(  # noqa: PLR0913 - what is served, and where
     portfolio: str,
     host: str,
     port: int,
     root: Path,
     announce: Callable[[str], None],
     alias: str = "production",
+    grpc: GrpcSettings | None = None,
 ) -> int:
     """Run `bentoml serve` until it ends or we are told to stop; return its exit status.
 
-    What is served is the portfolio's pair under `alias`. `announce` gets the base URL once, as soon
-    as the service is ready.
+    What is served is the portfolio's pair under `alias`, with a gRPC door if `grpc` is given.
+    `announce` gets the base URL once, as soon as the service is ready.
 
     Raises:
         CannotServeError: when the port is taken, or the service is not ready in time.
     """
     refuse_busy_port(host, port)
+    if grpc is not None and not grpc.host.startswith("unix:"):
+        refuse_busy_port(grpc.host, grpc.port, "--grpc-port <port>, or FINNT_GRPC_ENABLED=no")
     command = [sys.executable, "-m", "bentoml", "serve", "service:OfferService"]
     command += ["--host", host, "--port", str(port)]
     command += ["--arg", f"portfolio={portfolio}", "--arg", f"alias={alias}"]
-    environment = {"BENTOML_DO_NOT_TRACK": "True", **os.environ}
+    environment = {**open_on_loopback(host), "BENTOML_DO_NOT_TRACK": "True", **os.environ}
+    environment["FINNT_GRPC_ENABLED"] = str(grpc is not None)
+    if grpc is not None:
+        environment["FINNT_GRPC_PORT"] = str(grpc.port)
     # a session of its own, so that Ctrl-C reaches the service once, through us
     child = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
     previous = {s: signal.signal(s, _forward(child)) for s in (signal.SIGINT, signal.SIGTERM)}

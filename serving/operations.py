@@ -5,32 +5,41 @@ answers with one of them. Errors are those of `serving.problems`.
 """
 
 import asyncio
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from finntelligence.declaration import content_digest
 from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.quote import quote
-from serving import wire, wire_quotes
-from serving.handler import Engine, handle
+from serving import metrics, wire, wire_quotes
+from serving.handler import Engine, handle, log_decision
 from serving.problems import NoRecordError
-from serving.record.entry import Channel, Outcome, OutcomeKind, key_digest
+from serving.record.entry import Channel, Entry, Outcome, OutcomeKind, key_digest
 from serving.record.reader import Recorded
+from serving.record.replay import Loader, Replay
+from serving.tracing import stage
 from serving.validation import validated
 from serving.wire_decisions import (
     DecisionRecord,
     OutcomeRequest,
     RecordedOutcome,
+    Replayed,
     decision_from_core,
     outcome_from_core,
+    replay_from_core,
 )
 
 __all__ = ["LONGEST_KEY", "Call", "Log", "Operations"]
 
 LONGEST_KEY = 200
 """Characters of an idempotency key."""
+
+_KEY = re.compile(f"[!-~]{{1,{LONGEST_KEY}}}")  # what a header carries unchanged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +55,29 @@ class Call:
 
     def __post_init__(self) -> None:
         key = self.idempotency_key
-        if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-            expected = f"must have 1 to {LONGEST_KEY} characters"
+        if key is not None and not _KEY.fullmatch(key):
+            expected = f"must have 1 to {LONGEST_KEY} characters of ASCII, none of them a space"
             raise InvalidApplicationError([FieldProblem("Idempotency-Key", expected)])
 
 
 class Log(Protocol):
     """What the operations ask of the decision record; see `serving.decision_log`."""
 
+    @property
+    def waiting(self) -> int:
+        """Entries that wait to be durable."""
+
     async def answered(self, key_digest: str, request_digest: str) -> Mapping[str, Any] | None:
         """Return what was answered to this idempotency key before, if anything."""
 
+    async def append(self, entry: Entry) -> Mapping[str, Any]:
+        """Record a decision; return what to answer once it is durable."""
+
     async def decision(self, decision_id: str) -> Recorded:
         """Return a recorded decision."""
+
+    async def replay(self, decision_id: str, load: Loader | None = None) -> Replay:
+        """Compute a recorded decision again."""
 
     async def attach(self, outcome: Outcome) -> Outcome:
         """Record what became of a decision; return it as recorded."""
@@ -66,29 +85,75 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """The operations on the engine in force; a request keeps the engine that it began with."""
+    """The operations on the engine in force; a request keeps the engine that it began with.
+
+    Without a `log` decisions are answered and not recorded. `load` brings the models that a
+    recorded decision names, for its replay.
+    """
 
     engine: Callable[[], Engine]
     log: Log | None = None
+    load: Loader | None = None
 
     async def optimise(self, content: Mapping[str, Any], call: Call) -> wire.OfferResponse:
-        """Return the best offers, or a decline; what was answered before is answered again."""
-        asked, engine = validated(wire.OfferRequest, content), self.engine()
-        portfolio = engine.market.portfolio
-        application = wire.to_core(asked, portfolio)
+        """Return the best offers, or a decline, once that is recorded.
+
+        What was answered to the same idempotency key before is answered again.
+        """
+        began = time.perf_counter()
+        engine = self.engine()
+        with stage("validate"):
+            asked = validated(wire.OfferRequest, content)
+            application = wire.to_core(asked, engine.market.portfolio)
+        request = _whole(asked.model_dump(mode="json"))
+        key = None
         if call.idempotency_key is not None and self.log is not None:
             key = key_digest(call.idempotency_key, call.caller, "offers")
-            earlier = await self.log.answered(key, content_digest(asked.model_dump(mode="json")))
+            earlier = await self.log.answered(key, content_digest(request))
             if earlier is not None:
                 return wire.OfferResponse.model_validate(earlier)
-        answer = await handle(application, engine, explain=asked.explain)
-        return wire.from_core(answer.decision, answer.decision_id, portfolio)
+        decided = await handle(application, engine, explain=asked.explain)
+        answer = wire.from_core(decided.decision, decided.decision_id, engine.market.portfolio)
+        if self.log is not None:
+            entry = Entry(
+                decision_id=decided.decision_id,
+                at=datetime.now(UTC),
+                portfolio=engine.market.portfolio.name,
+                channel=call.channel,
+                request=request,
+                heads=decided.heads,
+                versions=engine.versions,
+                documents=engine.documents,
+                answer=answer.model_dump(mode="json"),
+                latency_ms=round(1000 * (time.perf_counter() - began), 3),
+                propensity=decided.decision.propensity,
+                arm=decided.decision.arm,
+                idempotency_key=key,
+                caller=call.caller,
+            )
+            recorded = await self._recorded(self.log, entry)
+            if recorded["decision_id"] != decided.decision_id:  # another with this key was faster
+                return wire.OfferResponse.model_validate(recorded)
+        metrics.decided(decided.decision, call.channel)
+        log_decision(decided)
+        return answer
+
+    async def _recorded(self, log: Log, entry: Entry) -> Mapping[str, Any]:
+        """Record a decision; return what to answer."""
+        metrics.waiting(log.waiting + 1)  # with this one
+        try:
+            with stage("record"):
+                return await log.append(entry)
+        finally:
+            metrics.waiting(log.waiting)
 
     async def quote(self, content: Mapping[str, Any], _: Call) -> wire_quotes.QuoteResponse:
         """Return what exactly these terms are worth; nothing is decided, so nothing recorded."""
-        asked, engine = validated(wire_quotes.QuoteRequest, content), self.engine()
+        engine = self.engine()
         market = engine.market
-        application = wire_quotes.to_core(asked, market.portfolio)
+        with stage("validate"):
+            asked = validated(wire_quotes.QuoteRequest, content)
+            application = wire_quotes.to_core(asked, market.portfolio)
         row = design_matrix(market.portfolio, application_columns(application))
         risk, acceptance = await asyncio.gather(
             engine.score_risk(row), engine.score_acceptance(row)
@@ -109,6 +174,10 @@ class Operations:
         """Return a recorded decision."""
         return decision_from_core(await self._log().decision(decision_id))
 
+    async def replay(self, decision_id: str, _: Call) -> Replayed:
+        """Compute a recorded decision again, and say what came out otherwise."""
+        return replay_from_core(await self._log().replay(decision_id, self.load))
+
     async def outcome(
         self, decision_id: str, content: Mapping[str, Any], _: Call
     ) -> RecordedOutcome:
@@ -119,10 +188,19 @@ class Operations:
         return outcome_from_core(await self._log().attach(outcome))
 
     def policy(self) -> dict[str, Any]:
-        """Return the lending policy in force."""
-        return asdict(self.engine().market.policy)
+        """Return the lending policy in force; the salt of an experiment would tell its prices."""
+        content = asdict(self.engine().market.policy)
+        (content["experiment"] or {}).pop("salt", None)
+        return content
 
     def _log(self) -> Log:
         if self.log is None:
             raise NoRecordError("this service keeps no record of decisions")
         return self.log
+
+
+def _whole(value: Any) -> Any:
+    """Return content with 12.0 as 12: a request has one digest, whichever door it came through."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from finntelligence.errors import FinntelligenceError
+from serving import metrics
 from serving.handler import Engine
 
 __all__ = ["TRY_AGAIN_S", "Watch", "follow", "rehearse"]
@@ -60,6 +61,7 @@ class Watch:
             return
         self._served, self._refused = content, None
         self.state.door = self.state.door.serving(engine)
+        metrics.serves(engine.versions, engine.market.portfolio.name)
         log.info("pair %s is served from now on", engine.versions["pair"])
 
     def _forgive(self) -> None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from finntelligence import offers
 from finntelligence.errors import FieldProblem, InvalidApplicationError
+from serving.limits import bounded
 from serving.wire import BadRequestError
 
 __all__ = ["json_object", "validated"]
@@ -34,10 +35,11 @@ def validated(kind: type[Body], content: Mapping[str, Any]) -> Body:
     """Return a body of this kind.
 
     Raises:
-        InvalidApplicationError: when a top-level field is missing, unknown or of the wrong type.
+        InvalidApplicationError: when a top-level field is missing, unknown or of the wrong type,
+            or something is too deep, long or large.
     """
     try:
-        return kind.model_validate(content)
+        return kind.model_validate(bounded(content))
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_input=False)[: offers.MOST_PROBLEMS]
         raise InvalidApplicationError([_field_problem(kind, each) for each in wrong]) from error

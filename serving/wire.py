@@ -1,22 +1,14 @@
-"""What travels: request and response bodies, and the one table from errors to status codes."""
+"""What travels: request and response bodies; `problems` has the errors' table."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any, Literal
 
-import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from finntelligence import offers
 from finntelligence.decision import Decision
-from finntelligence.errors import (
-    FieldProblem,
-    FinntelligenceError,
-    InvalidApplicationError,
-    ModelMismatchError,
-    ModelUnavailableError,
-)
+from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Portfolio
 
 __all__ = [
@@ -25,8 +17,6 @@ __all__ = [
     "OfferResponse",
     "Problem",
     "from_core",
-    "parsed",
-    "problem_of",
     "problem_of_status",
     "to_core",
 ]
@@ -173,26 +163,6 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
-def parsed(body: bytes) -> OfferRequest:
-    """Read a JSON body.
-
-    Raises:
-        BadRequestError: when it is not a JSON object.
-        InvalidApplicationError: when a top-level field is missing or unknown.
-    """
-    try:
-        content = pydantic_core.from_json(body)
-    except ValueError as error:
-        raise BadRequestError(f"the body must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise BadRequestError("the body must be a JSON object")
-    try:
-        return OfferRequest.model_validate(content)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_input=False)[: offers.MOST_PROBLEMS]
-        raise InvalidApplicationError([_field_problem(e) for e in wrong]) from error
-
-
 def to_core(request: OfferRequest, portfolio: Portfolio) -> offers.Application:
     """Check a request against the book's declaration; see `finntelligence.offers.application`."""
     return offers.application(
@@ -219,30 +189,6 @@ def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> Off
     )
 
 
-_STATUS: Mapping[type[FinntelligenceError], tuple[int, str, str]] = {
-    BadRequestError: (400, "bad-request", "The request body cannot be read"),
-    InvalidApplicationError: (422, "invalid-application", "The application cannot be scored"),
-    ModelUnavailableError: (503, "model-unavailable", "A model is not available; try again"),
-    ModelMismatchError: (503, "model-mismatch", "The published models do not fit"),
-}
-
-
-def problem_of(error: FinntelligenceError) -> Problem:
-    """Return the problem body and status of an error."""
-    status, code, title = next(
-        (row for kind, row in _STATUS.items() if isinstance(error, kind)),
-        (500, "internal", "Something went wrong on our side"),
-    )
-    problems = error.problems if isinstance(error, InvalidApplicationError) else ()
-    return Problem(
-        type=PROBLEM_TYPE + code,
-        title=title,
-        status=status,
-        detail=str(error),
-        errors=[FieldError(field=p.field, problem=p.problem) for p in problems],
-    )
-
-
 _STATUS_CODE = {
     404: "not-found",
     405: "method-not-allowed",
@@ -260,15 +206,3 @@ def problem_of_status(status: int, detail: str) -> Problem:
         status=status,
         detail=detail,
     )
-
-
-def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
-    field = ".".join(str(part) for part in error["loc"])[: offers.MOST_CHARACTERS]
-    known = ", ".join(OfferRequest.model_fields)
-    words = {
-        "missing": "is required",
-        "extra_forbidden": f"is unknown; known: {known}",
-        "dict_type": "must be an object of field names and values",
-        "bool_type": "must be true or false",
-    }
-    return FieldProblem(field, words.get(error["type"], error["msg"]))

@@ -11,14 +11,18 @@ from serving.wire import OfferRequest, OfferResponse
 
 if TYPE_CHECKING:  # whoever reads answers needs no database
     from serving.record.reader import Recorded
+    from serving.record.replay import Replay
 
 __all__ = [
     "CustomerOutcome",
     "DecisionRecord",
+    "Difference",
     "OutcomeRequest",
     "RecordedOutcome",
+    "Replayed",
     "decision_from_core",
     "outcome_from_core",
+    "replay_from_core",
 ]
 
 
@@ -35,6 +39,12 @@ def _day(value: Any) -> date:
     return day
 
 
+def _place(value: Any) -> Any:
+    """Read a whole number as JSON has it: 1.0 is 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Place = Annotated[StrictInt, Field(ge=0, lt=2**31), BeforeValidator(_place)]
 Day = Annotated[date, BeforeValidator(_day), PlainSerializer(date.isoformat, return_type=str)]
 _KEPT = ("portfolio", "channel", "request", "answer", "propensity")
 
@@ -48,11 +58,8 @@ class OutcomeRequest(BaseModel):
 
     outcome: CustomerOutcome
     on: Day
-    offer: StrictInt | None = Field(
-        default=None,
-        ge=0,
-        lt=2**31,
-        description="With an acceptance: the offer's place, the first 0.",
+    offer: Place | None = Field(
+        default=None, description="With an acceptance: the offer's place, the first 0."
     )
 
 
@@ -80,6 +87,24 @@ class DecisionRecord(BaseModel):
     outcomes: list[RecordedOutcome] = []
 
 
+class Difference(BaseModel):
+    """One value that came out otherwise."""
+
+    field: str = Field(description="Its path in the answer, or in `heads`.")
+    recorded: Any
+    recomputed: Any
+
+
+class Replayed(BaseModel):
+    """A recorded decision computed again."""
+
+    decision_id: str
+    agrees: bool = Field(description="Whether all that was compared is as it was recorded.")
+    compared: list[str] = Field(description="The parts of the answer that were compared.")
+    differences: list[Difference]
+    notes: list[str] = Field(description="What could not be compared, and why.")
+
+
 def outcome_from_core(outcome: Outcome) -> RecordedOutcome:
     """Return the body that says an outcome."""
     return RecordedOutcome(
@@ -97,3 +122,18 @@ def decision_from_core(recorded: "Recorded") -> DecisionRecord:
     outcomes = [outcome_from_core(each) for each in recorded.outcomes]
     content = {"decision_id": recorded.decision_id, "at": recorded.at, **kept}
     return DecisionRecord.model_validate({**content, "outcomes": outcomes})
+
+
+def replay_from_core(replay: "Replay") -> Replayed:
+    """Return the body that answers with a replay."""
+    found = [
+        Difference(field=each.field, recorded=each.recorded, recomputed=each.recomputed)
+        for each in replay.differences
+    ]
+    return Replayed(
+        decision_id=replay.decision_id,
+        agrees=replay.agrees,
+        compared=list(replay.compared),
+        differences=found,
+        notes=list(replay.notes),
+    )

@@ -1,7 +1,9 @@
 """`finnt` in a published copy of the project: what it says, and how it refuses."""
 
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -128,10 +130,108 @@ def test_wrong_usage_is_exit_2_without_a_traceback(finnt, words, fact):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["FINNT_FRONT_WORKERS", "FINNT_RUNNER_BATCH_ROWS"])
+@pytest.mark.parametrize(
+    "name", ["FINNT_FRONT_WORKERS", "FINNT_RUNNER_BATCH_ROWS", "FINNT_RECORD_QUEUE"]
+)
 def test_an_impossible_setting_is_one_clear_line(finnt, name):
     done = finnt("serve", **{name: "0"})
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert name in line
     assert "greater than or equal to 1" in line
+
+
+@pytest.fixture(scope="module")
+def decided(finnt, project, tmp_path_factory):
+    """The id of a decision that was made, and recorded, in a terminal."""
+    declared = yaml.safe_load((project.root / "portfolios" / "simulated.yaml").read_text())
+    path = tmp_path_factory.mktemp("decided") / "example.json"
+    path.write_text(json.dumps(declared["example"]))
+    done = finnt("offer", str(path), "--explain")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["decision_id"]
+
+
+def test_an_offer_in_a_terminal_is_recorded_as_such(finnt, decided):
+    shown = json.loads(finnt("decisions", "show", decided).stdout)
+    assert (shown["decision_id"], shown["channel"]) == (decided, "cli")
+    assert shown["answer"]["explanation"]
+
+
+def test_a_decision_comes_out_again(finnt, decided):
+    done = finnt("decisions", "replay", decided)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("agrees: ")
+    assert "heads" in done.stdout
+
+
+def test_the_record_is_whole_until_somebody_changes_it(finnt, decided, project, tmp_path):
+    url = "sqlite:///build/simulated/copied.db"
+    heads = tmp_path / "heads.json"
+    assert finnt("decisions", "verify", "--heads", str(heads)).returncode == 0
+    assert finnt("decisions", "verify", "--anchors", str(heads)).returncode == 0
+    folder = project.root / "build" / "simulated"
+    with (
+        closing(sqlite3.connect(folder / "decisions.db")) as source,
+        closing(sqlite3.connect(folder / "copied.db")) as copy,
+    ):
+        source.backup(copy)
+        for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+            copy.execute(f"DROP TRIGGER {name}")
+        changed = "UPDATE records SET content = replace(content, '\"cli\"', '\"http\"')"
+        copy.execute(changed)
+        copy.commit()
+    done = finnt("decisions", "verify", FINNT_RECORD_URL=url)
+    assert done.returncode == 1
+    assert "tampered" in done.stderr
+
+
+def test_the_record_leaves_as_lines_and_as_quotes(finnt, decided, tmp_path):
+    lines, quotes = tmp_path / "all.jsonl", tmp_path / "quotes.csv"
+    assert finnt("decisions", "export", "--as", "jsonl", str(lines)).returncode == 0
+    assert decided in lines.read_text(encoding="utf-8")
+    assert finnt("decisions", "export", str(quotes)).returncode == 0
+    assert "is_randomised" in quotes.read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_what_is_not_due_is_not_pruned(finnt, decided):
+    done = finnt("decisions", "prune")
+    assert done.returncode == 0
+    assert done.stdout.startswith("0 records from before ")
+    assert finnt("decisions", "show", decided).returncode == 0
+
+
+def test_the_schema_is_brought_up_to_date_as_often_as_one_likes(finnt):
+    for _ in range(2):
+        assert "schema is" in finnt("decisions", "migrate").stdout
+
+
+def test_a_key_is_made_listed_and_revoked(finnt, tmp_path):
+    where = {"FINNT_AUTH_KEYS_FILE": str(tmp_path / "keys.json")}
+    made = finnt("keys", "add", "bank", "--scope", "offer, read", **where)
+    key = made.stdout.strip()
+    assert key.startswith("finnt_")
+    listed = finnt("keys", "list", **where).stdout
+    assert "offer, read" in listed
+    assert key not in listed + (tmp_path / "keys.json").read_text(encoding="utf-8")
+    assert "is revoked" in finnt("keys", "revoke", "bank", **where).stdout
+    again = finnt("keys", "revoke", "bank", **where)
+    assert (again.returncode, again.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        (("decisions", "show", "nobodys"), "no decision is recorded"),
+        (("decisions", "replay", "nobodys"), "no decision is recorded"),
+        (("decisions", "verify", "--anchors", "nowhere.json"), "nowhere.json: No such file"),
+        (("decisions", "export", "quotes.txt"), "must end in .parquet or .csv"),
+        (("decisions", "verify", "--portfolio", "unknown"), "declared: kz2008"),
+        (("keys", "add", "bank", "--scope", "everything"), "scope: must be of"),
+    ],
+)
+def test_what_the_record_and_the_keys_refuse_is_one_clear_line(finnt, words, fact):
+    done = finnt(*words)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert fact in line

@@ -3,17 +3,27 @@
 import ast
 import re
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
 from runners.settings import RunnerSettings
+from serving.grpc_settings import GrpcSettings
+from serving.json_log import LogSettings
+from serving.keys import AuthSettings
+from serving.rate_limit import LoadSettings
+from serving.record.settings import RecordSettings
 from serving.settings import FrontSettings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
+KINDS = (
+    *(AuthSettings, FrontSettings, GrpcSettings, LoadSettings, LogSettings),
+    *(RecordSettings, RunnerSettings),
+)
 SETTINGS = {
     f"{kind.model_config['env_prefix']}{name}".upper(): field
-    for kind in (FrontSettings, RunnerSettings)
+    for kind in KINDS
     for name, field in kind.model_fields.items()
 }
 FOLDERS = ("cli", "runners", "serving", "training", "batch", "loadtests")
@@ -54,7 +64,17 @@ def make_variables():
 
 def allowed(field):
     """Return a field's bounds in words."""
+    if field.annotation is bool:
+        return "True or False"
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(get_args(field.annotation))
+    if Path in (field.annotation, *get_args(field.annotation)):
+        return "a file"
+    if not field.metadata:
+        return "a database"
     low, high = field.metadata
+    if hasattr(low, "min_length"):
+        return f"{low.min_length} to {high.max_length} characters"
     least = getattr(low, "ge", None)
     return f"above {low.gt}, up to {high.le}" if least is None else f"{least} to {high.le}"
 
@@ -63,7 +83,7 @@ def allowed(field):
 def test_every_setting_is_documented_with_its_default_bounds_and_meaning(name):
     field = SETTINGS[name]
     default, bounds, meaning = documented()[name]
-    assert default == str(field.default)
+    assert default == ("none" if field.default is None else str(field.default))
     assert bounds == allowed(field)
     assert meaning.startswith(field.description)
 

@@ -18,7 +18,7 @@ from finntelligence import __version__
 from finntelligence.errors import ModelMismatchError, ModelUnavailableError
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import Market
-from serving.handler import Answer, Engine, handle, in_process
+from serving.handler import Engine, handle, in_process
 from serving.record.database import snapshot
 from serving.record.documents import market_from
 from serving.record.entry import Entry
@@ -173,17 +173,12 @@ def _from_applicant(entry: Entry, models: Models) -> tuple[list[str], list[Diffe
 def _answer(entry: Entry, models: Models, *, explain: bool) -> dict[str, Any]:
     """Return the answer that the one handler gives today; nothing is recorded."""
     market = models.market
-
-    async def record(_: Answer) -> None:
-        return None
-
     engine = Engine(
         market=market,
         versions=entry.versions,
         score_risk=in_process(models.score_risk),
         score_acceptance=in_process(models.score_acceptance),
         explain_risk=in_process(models.explain_risk),
-        record=record,
     )
     application = to_core(_request(entry), market.portfolio)
     answer = asyncio.run(handle(application, engine, explain=explain))

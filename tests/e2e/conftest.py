@@ -13,8 +13,8 @@ APPLICANTS = 50
 IN_PROCESS = """
 import asyncio, json, sys
 from runners.store import ServedPair
-from serving.handler import Engine, handle, in_process, log_decision
-from serving.wire import from_core, parsed, to_core
+from serving.handler import Engine, handle, in_process
+from serving.wire import OfferRequest, from_core, to_core
 
 pair = ServedPair("simulated")
 market, scorers = pair.market()
@@ -24,11 +24,10 @@ engine = Engine(
     score_risk=in_process(scorers["risk"].coefficients),
     score_acceptance=in_process(scorers["acceptance"].coefficients),
     explain_risk=in_process(scorers["risk"].contributions),
-    record=log_decision,
 )
 
 def answer(body):
-    request = to_core(parsed(json.dumps(body).encode()), market.portfolio)
+    request = to_core(OfferRequest(**body), market.portfolio)
     found = asyncio.run(handle(request, engine))
     return from_core(found.decision, found.decision_id, market.portfolio).model_dump_json()
 

@@ -44,7 +44,7 @@ SMALL = {
 VERSION = "0.0.0.copy"
 SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_only: []\n"
 # what a developer's shell may say that would reach the copy
-FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "PROMETHEUS_", "PYTHON")
+FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "OTEL_", "PROMETHEUS_", "PYTHON")
 FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
 
 
@@ -55,6 +55,7 @@ class Server:
     process: subprocess.Popen[bytes]
     url: str
     log: Path
+    grpc: str
 
     def output(self) -> str:
         """Return what it has printed so far."""
@@ -104,18 +105,19 @@ class Project:
         environment: Mapping[str, str] | None = None,
     ) -> Iterator[Server]:
         """Run a server on a free port while the context lasts; it is ready on entry."""
-        port = free_port()
+        port, grpc_port = free_port(), free_port()
+        doors = {"FINNT_AUTH_OFF": "yes", "FINNT_GRPC_PORT": str(grpc_port)}
         log = self.root.parent / f"server-{port}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(port)],
                 cwd=cwd or self.root,
-                env=environment or self.environment,
+                env={**doors, **(environment or self.environment)},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(process, f"http://{LOOPBACK}:{port}", log)
+        server = Server(process, f"http://{LOOPBACK}:{port}", log, f"{LOOPBACK}:{grpc_port}")
         try:
             _wait_until_ready(server)
             yield server

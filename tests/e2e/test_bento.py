@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.client import Client
+from serving.wire import OfferRequest
 from tests.e2e.project import LOOPBACK
 
 pytest_plugins = ["tests.e2e.project"]
@@ -73,6 +75,14 @@ def test_the_bento_answers_elsewhere_exactly_as_the_source_tree(
     responses = asked_together(f"{server.url}/v1/offers", applicants)
     assert {response.status_code for response in responses} == {200}
     assert [but_id(response.json()) for response in responses] == decided
+
+
+def test_the_bentos_grpc_door_answers_the_same_and_records_it(server, applicants, decided):
+    with Client.grpc(server.grpc) as client:
+        for body, expected in zip(applicants[:10], decided, strict=False):
+            answer = client.offers(OfferRequest(**body))
+            assert but_id(answer.model_dump(mode="json")) == expected
+            assert client.decision(answer.decision_id).answer == answer
 
 
 def test_the_bento_loaded_by_its_tag_runs_its_own_code(

@@ -26,8 +26,8 @@ import bentoml
 from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE
 from runners.store import ServedPair
-from serving.handler import Engine, handle, in_process, log_decision
-from serving.wire import from_core, parsed, to_core
+from serving.handler import Engine, handle, in_process
+from serving.wire import OfferRequest, from_core, to_core
 
 published = ServedPair("simulated")
 content = json.loads(json.dumps(published.content)) | {"alias": "staging"}
@@ -56,10 +56,9 @@ def decisions(pair):
         score_risk=in_process(scorers["risk"].coefficients),
         score_acceptance=in_process(scorers["acceptance"].coefficients),
         explain_risk=in_process(scorers["risk"].contributions),
-        record=log_decision,
     )
     for body in bodies:
-        request = to_core(parsed(json.dumps(body).encode()), market.portfolio)
+        request = to_core(OfferRequest(**body), market.portfolio)
         found = asyncio.run(handle(request, engine, explain=body["explain"]))
         answer = from_core(found.decision, found.decision_id, market.portfolio)
         yield json.loads(answer.model_dump_json())

@@ -328,3 +328,10 @@ def test_the_hazard_of_a_loan_does_not_depend_on_the_loans_beside_it():
     alone = [float(default_hazard(pd, 36, 0.0135)) for pd in pds]
     # numpy's vector and scalar exponentials may differ in the last bit
     np.testing.assert_allclose(together, alone, rtol=1e-15)
+
+
+@given(st.floats(0, 1e-7), TERMS, HAZARDS, ECONOMICS)
+def test_a_rate_that_is_next_to_none_is_worth_next_to_none(rate, term, hazard, e):
+    free, found = (loan_value(10_000, each, term, hazard, e) for each in (0.0, rate))
+    for part in ("interest", "funding", "credit_loss", "servicing", "capital_charge", "npv"):
+        assert getattr(found, part) == pytest.approx(getattr(free, part), abs=0.05), part

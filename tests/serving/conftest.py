@@ -23,6 +23,8 @@ from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import PriceResponse
 from serving.handler import Engine, in_process
 from serving.http_door import Door, http_door
+from serving.operations import Operations
+from serving.record.errors import UnknownDecisionError
 
 PORTFOLIOS = Path(__file__).parents[2] / "portfolios"
 LIMIT = 4096
@@ -80,23 +82,31 @@ def market_of(portfolio):
 
 
 class Recorder:
-    """Keeps what it is asked to record."""
+    """A record in memory: keeps the entries that it is asked to append."""
 
     def __init__(self):
-        self.answers = []
+        self.entries, self.waiting = [], 0
 
-    async def __call__(self, answer):
-        self.answers.append(answer)
+    async def append(self, entry):
+        self.entries.append(entry)
+        return entry.answer
+
+    async def decision(self, decision_id):
+        raise UnknownDecisionError("no decision is recorded under this id")
+
+    async def replay(self, decision_id, load=None):
+        return await self.decision(decision_id)
 
 
 class Client:
     """Asks a door in this process."""
 
-    def __init__(self, engine, ready):
+    def __init__(self, engine, ready, log=None):
         async def models_ready():
             return ready
 
         self.app = http_door()
+        self.app.state.operations = Operations(engine=lambda: self.app.state.door.engine, log=log)
         self.app.state.door = Door(
             engine=engine,
             version="1.2.3",
@@ -143,7 +153,7 @@ def record():
 
 
 @pytest.fixture
-def engine_for(record):
+def engine_for():
     """Return an engine of a market; `changes` replaces parts of it."""
 
     def made(market, **changes):
@@ -153,7 +163,6 @@ def engine_for(record):
             "score_risk": in_process(market.risk.coefficients),
             "score_acceptance": in_process(market.acceptance.coefficients),
             "explain_risk": in_process(market.risk.contributions),
-            "record": record,
         }
         return Engine(**{**parts, **changes})
 
@@ -171,11 +180,11 @@ def any_engine(engine_for, any_portfolio):
 
 
 @pytest.fixture
-def client_for():
+def client_for(record):
     """Return a client of a door with this engine; `ready` is what its models say."""
 
     def made(engine, **ready):
-        return Client(engine, {"risk": True, "acceptance": True, **ready})
+        return Client(engine, {"risk": True, "acceptance": True, **ready}, record)
 
     return made
 

@@ -12,16 +12,15 @@ import grpc
 import pytest
 import uvicorn
 
-from finntelligence.errors import FinntelligenceError
 from serving.grpc_door import GrpcDoor
 from serving.grpc_problems import DETAILS, from_status
 from serving.grpc_settings import GrpcSettings
 from serving.http_door import Door, http_door
-from serving.http_operations import on_error, routes
 from serving.operations import Operations
 from serving.record.entry import Entry, Outcome, OutcomeKind
 from serving.record.errors import OutcomeConflictError, UnknownDecisionError
 from serving.record.reader import Recorded
+from serving.record.replay import Replay
 from serving.stubs import offers_pb2 as pb
 
 SERVICE = "/finntelligence.v1.Offers/"
@@ -37,7 +36,7 @@ class Log:
     """A record in memory that knows one decision, and one whose content was removed."""
 
     def __init__(self, request, answer):
-        self.answer, self.outcomes, self.asked = answer, {}, []
+        self.answer, self.outcomes, self.asked, self.waiting = answer, {}, [], 0
         self.entry = Entry(
             decision_id=KNOWN,
             at=datetime(2027, 1, 15, 8, 0, 0, 250_000, UTC),
@@ -54,6 +53,13 @@ class Log:
 
     async def answered(self, key, request):
         self.asked.append((key, request))
+
+    async def append(self, entry):
+        return entry.answer
+
+    async def replay(self, decision_id, load=None):
+        await self.decision(decision_id)
+        return Replay(decision_id=decision_id, compared=("offers",), differences=(), notes=())
 
     async def decision(self, decision_id):
         if decision_id not in (KNOWN, PRUNED):
@@ -149,8 +155,6 @@ def features_of(request):
 def http_app(engine, log=None):
     """Return the HTTP door with its operations."""
     app = http_door()
-    app.router.routes[:0] = routes()
-    app.add_exception_handler(FinntelligenceError, on_error)
     app.state.operations = Operations(engine=lambda: engine, log=log)
     app.state.door = Door(
         engine=engine,

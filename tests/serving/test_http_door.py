@@ -44,7 +44,7 @@ def test_offers_come_best_first_with_exact_versions(client, example, engine):
 
 def test_the_answer_is_recorded_under_the_id_it_carries(client, example, record):
     content = client.post("/v1/offers", json=example).json()
-    assert [answer.decision_id for answer in record.answers] == [content["decision_id"]]
+    assert [entry.decision_id for entry in record.entries] == [content["decision_id"]]
 
 
 def test_both_addresses_give_the_same_answer(client, example):

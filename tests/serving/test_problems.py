@@ -3,7 +3,13 @@ import re
 import grpc
 import pytest
 
-from finntelligence.errors import FieldProblem, InvalidApplicationError, ModelUnavailableError
+from finntelligence import errors
+from finntelligence.errors import (
+    FieldProblem,
+    FinntelligenceError,
+    InvalidApplicationError,
+    ModelUnavailableError,
+)
 from serving import wire
 from serving.grpc_problems import from_status, short, to_status
 from serving.problems import (
@@ -15,7 +21,14 @@ from serving.problems import (
     problem_of,
     retry_after_s,
 )
+from serving.record import errors as record_errors
 from serving.record.errors import UnknownDecisionError
+
+
+def descendants(kind):
+    """Return every error of the core and of the record below a class."""
+    below = [each for child in kind.__subclasses__() for each in (child, *descendants(child))]
+    return [each for each in below if each.__module__ in (errors.__name__, record_errors.__name__)]
 
 
 def made(kind):
@@ -37,9 +50,22 @@ def test_an_error_survives_the_way_through_either_door(kind):
     assert wait == retry_after_s(error)
 
 
-@pytest.mark.parametrize("kind", wire._STATUS)
-def test_the_http_doors_codes_and_words_are_the_tables(kind):
-    assert problem_of(made(kind)) == wire.problem_of(made(kind))
+@pytest.mark.parametrize("kind", descendants(FinntelligenceError))
+def test_every_error_of_the_core_and_the_record_has_a_body_that_says_what_it_says(kind):
+    error = made(kind)
+    problem = problem_of(error)
+    assert problem.status >= 400
+    assert problem.detail == str(error)
+    assert problem.type.startswith(wire.PROBLEM_TYPE)
+    assert len(problem.type) > len(wire.PROBLEM_TYPE)
+
+
+def test_a_problem_names_each_field_apart_from_the_sentence():
+    error = InvalidApplicationError([FieldProblem("a", "is required"), FieldProblem("b", "is odd")])
+    assert problem_of(error).model_dump()["errors"] == [
+        {"field": "a", "problem": "is required"},
+        {"field": "b", "problem": "is odd"},
+    ]
 
 
 def test_codes_are_unique_and_fit_for_both_doors():

@@ -9,7 +9,7 @@ from serving.settings import FrontSettings
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (FrontSettings, RunnerSettings)
-FIELDS = [(kind, name) for kind in SETTINGS for name in kind.model_fields]
+FIELDS = [(kind, name) for kind in SETTINGS for name in kind.model_fields if name != "secret"]
 
 
 def variable(kind, name):

@@ -1,33 +1,25 @@
 import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finntelligence import errors
 from finntelligence.adverse_action import Reason
 from finntelligence.counter_offer import CounterOffer
 from finntelligence.decision import Decision
-from finntelligence.errors import (
-    FieldProblem,
-    FinntelligenceError,
-    InvalidApplicationError,
-    ModelMismatchError,
-    ModelUnavailableError,
-)
+from finntelligence.errors import InvalidApplicationError
 from finntelligence.explain import Effect
 from finntelligence.offers import Offer
 from finntelligence.why_this import Explanation, Neighbour
+from serving.problems import problem_of
+from serving.validation import json_object, validated
 from serving.wire import (
-    PROBLEM_TYPE,
     BadRequestError,
+    OfferRequest,
     OfferResponse,
     from_core,
-    parsed,
-    problem_of,
     to_core,
 )
 
@@ -51,17 +43,16 @@ OFFER = Offer(
 )
 
 
+def parsed(body):
+    """Return the request that bytes are."""
+    return validated(OfferRequest, json_object(body))
+
+
 def refused(body, portfolio):
     """Return the problem of each field of a refused body."""
     with pytest.raises(InvalidApplicationError) as caught:
         to_core(parsed(body), portfolio)
     return {p.field: p.problem for p in caught.value.problems}
-
-
-def descendants(kind: type) -> Iterator[type]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from descendants(child)
 
 
 @pytest.mark.parametrize(
@@ -224,38 +215,3 @@ def test_a_decline_travels_with_its_reasons_and_versions(portfolio):
     assert content["offers"] == []
     assert content["reasons"] == [asdict(reason) for reason in reasons]
     assert content["versions"] == {"risk": "risk:v1"}
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (BadRequestError("no"), 400),
-        (InvalidApplicationError([FieldProblem("a", "is required")]), 422),
-        (ModelUnavailableError("no"), 503),
-        (ModelMismatchError("no"), 503),
-        (FinntelligenceError("no"), 500),
-    ],
-)
-def test_the_status_says_whose_turn_it_is(error, status):
-    problem = problem_of(error)
-    assert problem.status == status
-    assert problem.detail == str(error)
-    assert problem.type.startswith(PROBLEM_TYPE)
-    assert len(problem.type) > len(PROBLEM_TYPE)
-
-
-def test_a_problem_names_each_field_apart_from_the_sentence(portfolio):
-    error = InvalidApplicationError([FieldProblem("a", "is required"), FieldProblem("b", "is odd")])
-    assert problem_of(error).model_dump()["errors"] == [
-        {"field": "a", "problem": "is required"},
-        {"field": "b", "problem": "is odd"},
-    ]
-
-
-def test_every_error_of_the_core_has_a_problem_body():
-    named = {getattr(errors, name) for name in errors.__all__}
-    kinds = {k for k in descendants(FinntelligenceError) if k.__module__ == errors.__name__}
-    assert kinds == named - {FieldProblem, FinntelligenceError}
-    for kind in kinds:
-        error = kind([]) if kind is InvalidApplicationError else kind("text")
-        assert problem_of(error).status >= 400

@@ -404,7 +404,7 @@ def test_a_file_that_the_registry_has_lost_fails_parity():
     shutil.rmtree(file_of(RISK).parent)
     failed, text = refused()
     assert failed == ["risk: parity of registered and trained scores"]
-    assert "has lost its file" in text
+    assert "finnt-simulated-risk/1 has no model.ubj" in text
 
 
 def test_a_champion_of_another_declaration_is_said_not_to_be_compared(project, caplog):
@@ -432,7 +432,7 @@ def test_a_champion_of_other_data_is_said_to_know_some_rows_perhaps():
 
     assert "other data" not in why()
     path = PATHS.processed / "train" / "quotes.parquet"
-    write_table(read_table(path).tail(7_000), path)
+    write_table(read_table(path)[50:], path)
     retrain(*MODELS)
     assert "it learned from other data, perhaps from some of these rows" in why()
 

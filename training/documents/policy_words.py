@@ -40,9 +40,25 @@ def in_words(policy: Policy, portfolio: Portfolio) -> tuple[str, ...]:
             for rule, does in sorted(policy.if_missing.items())
         ),
         _menu(policy),
+        _experiment(policy),
         "Among all permitted offers the engine takes those of highest expected profit: it "
         "optimises profit, and fairness is screened beside it, not part of what is optimised.",
         f"SHA-256 of the policy in force: {policy.digest}.",
+    )
+
+
+def _experiment(policy: Policy) -> str:
+    trial = policy.experiment
+    if trial is None:
+        return "No price is drawn at random."
+    reach = (
+        "anywhere within the permitted prices"
+        if trial.width is None
+        else f"within {_plain(100 * trial.width)} points of the best one"
+    )
+    return (
+        f"Of {_percent(trial.share)} of applicants the first offer's price is drawn at random, "
+        f"{reach}, so that the next models can learn what a price does."
     )
 
 

@@ -146,7 +146,7 @@ def _downloaded(version: ModelVersion, place: Path) -> Path:
     try:
         mlflow.artifacts.download_artifacts(uri, dst_path=str(place))
     except (MlflowException, OSError) as error:
-        raise ModelMismatchError(f"{uri} has lost its file") from error
+        raise ModelMismatchError(f"{uri} has no model.ubj") from error
     for file in sorted(place.rglob("model.ubj")):
         return file.replace(place.with_suffix(".ubj"))
     raise ModelMismatchError(f"{uri} has no model.ubj")

@@ -85,11 +85,8 @@ class JudgeParams:
         section.number("bandwidth", 0.001, 1)
         section.number("minimum_ess", 1)
         section.number("uncovered_limit", 0, 0.5)
-        for name, low, high in (
-            ("folds", 2, 100),
-            ("replicates", 2, 100_000),
-            ("seed", 0, 2**32 - 1),
-        ):
+        counts = ("folds", 2, 100), ("replicates", 2, 100_000), ("seed", 0, 2**32 - 1)
+        for name, low, high in counts:
             object.__setattr__(self, name, section.integer(name, low, high))
 
 

@@ -19,6 +19,11 @@ def words(portfolio, **changes):
         ({"dti_cap": None}, "No rule on debt payments."),
         ({"pd_cutoff": 0.2}, "No offer at a lifetime probability of default above 20 %."),
         ({"minimum_raroc": 0.15}, "The risk-adjusted return on capital is at least 15 %."),
+        ({}, "No price is drawn at random."),
+        (
+            {"experiment": {"share": 0.1, "width": 0.02, "salt": "a"}},
+            "Of 10 % of applicants the first offer's price is drawn at random, within 2 points of",
+        ),
         ({"menu_size": 2}, "Up to 2 offers are shown, the most profitable ones."),
         ({"demand_choice": False}, "compete (dissimilarity 0.5, an assumption)."),
         ({"trust_region": {"above": 0.03}}, "5 points below and 3 points above the list price."),
