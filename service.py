@@ -150,10 +150,9 @@ class OfferService:
         return all((await self._models_ready()).values())
 
     async def _models_ready(self) -> dict[str, bool]:
-        return {
-            name: await ready_within(_READY_WITHIN_S, self._is_ready(name))
-            for name in ("risk", "acceptance")
-        }
+        names = ("risk", "acceptance")
+        asked = (ready_within(_READY_WITHIN_S, self._is_ready(name)) for name in names)
+        return dict(zip(names, await asyncio.gather(*asked), strict=True))
 
     async def _is_ready(self, name: str) -> bool:
         try:

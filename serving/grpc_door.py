@@ -48,6 +48,7 @@ outcome); returns the caller's id, or raises `UnauthenticatedError` or `Forbidde
 
 _READY_EVERY_S = 1.0
 _READY_WITHIN_S = 2.0
+_FLUSH_S = 0.25
 _LOOK_EVERY_S = 0.02
 _ROOM = 64  # calls beyond the limit: health and reflection, and saying that it is reached
 
@@ -151,6 +152,8 @@ class GrpcDoor:
         while self._open and time.monotonic() < ends:
             await asyncio.sleep(_LOOK_EVERY_S)
         await self._server.stop(max(ends - time.monotonic(), 0))
+        # the last answers may still be on their way out of the transport, which ends with us
+        await asyncio.sleep(_FLUSH_S)
 
     def _bound(self) -> int:
         settings = self.settings

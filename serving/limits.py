@@ -96,23 +96,22 @@ def _bounded_protocol(kind: Any) -> Any:
         return None
 
     class BoundedHttpTools(kind):  # type: ignore[misc]
-        _head = 0
-        _in_head = True
-
-        def on_message_begin(self) -> None:
-            self._in_head = True
-            super().on_message_begin()
+        _head = 0  # bytes since something other than a header was read: trailers are headers too
 
         def on_headers_complete(self) -> None:
-            self._head, self._in_head = 0, False
+            self._head = 0
             super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            self._head = 0
+            super().on_body(body)
+
         def on_message_complete(self) -> None:
-            self._head, self._in_head = 0, True
+            self._head = 0
             super().on_message_complete()
 
         def data_received(self, data: bytes) -> None:
-            self._head += len(data) if self._in_head else 0
+            self._head += len(data)
             super().data_received(data)
             # whole ones that are only somewhat too large get an answer: `gate`
             if self._head > 2 * MOST_HEADER_BYTES and not self.transport.is_closing():

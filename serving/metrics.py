@@ -22,7 +22,6 @@ from finntelligence.decision import Decision
 __all__ = [
     "STAGES",
     "decided",
-    "degraded",
     "forget_dead",
     "own_folder",
     "refused",
@@ -50,7 +49,6 @@ class _Metrics(NamedTuple):
     seconds: Histogram
     models: Gauge
     policies: Gauge
-    degraded: Gauge
     waiting: Gauge
 
 
@@ -76,10 +74,6 @@ def _metrics() -> _Metrics:
         policies=Gauge(
             *("finnt_policy_info", "1 for the pair and the policy in force."),
             ("portfolio", *_PARTS),
-            multiprocess_mode="livemax",
-        ),
-        degraded=Gauge(
-            *("finnt_degraded", "1 while offers are list prices, for want of a model."),
             multiprocess_mode="livemax",
         ),
         waiting=Gauge(
@@ -116,11 +110,6 @@ def _timer(stage: str) -> Histogram:
 def waiting(entries: int) -> None:
     """Say how many decisions wait to be durable: the record's lag."""
     _metrics().waiting.set(entries)
-
-
-def degraded(now: bool) -> None:
-    """Say whether offers are list prices, because a model does not answer."""
-    _metrics().degraded.set(now)
 
 
 def serves(versions: Mapping[str, str], portfolio: str) -> None:

@@ -4,7 +4,9 @@ Test modules of several folders share the one copy: `pytest_plugins = ["tests.e2
 PYTEST_DONT_REWRITE: nothing here asserts, and the modules import it before pytest does.
 """
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -44,6 +46,12 @@ SMALL = {
 VERSION = "0.0.0.copy"
 SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_only: []\n"
 # what a developer's shell may say that would reach the copy
+# a machine that is busy with something else must not make a service give up
+PATIENT = {
+    "FINNT_LOAD_PATIENCE_S": "60",
+    "FINNT_RECORD_TIMEOUT_S": "12",
+    "FINNT_RUNNER_BATCH_LATENCY_MS": "10000",
+}
 FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "OTEL_", "PROMETHEUS_", "PYTHON")
 FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
 
@@ -106,7 +114,7 @@ class Project:
     ) -> Iterator[Server]:
         """Run a server on a free port while the context lasts; it is ready on entry."""
         port, grpc_port = free_port(), free_port()
-        doors = {"FINNT_AUTH_OFF": "yes", "FINNT_GRPC_PORT": str(grpc_port)}
+        doors = {"FINNT_AUTH_OFF": "yes", "FINNT_GRPC_PORT": str(grpc_port), **PATIENT}
         log = self.root.parent / f"server-{port}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
@@ -126,10 +134,12 @@ class Project:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing listens on, of those that no client is given by chance."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def _wait_until_ready(server: Server) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from runners.linger import Linger
 
-QUIET_S = 0.1
-MOST_S = 0.5
+QUIET_S = 0.5
+MOST_S = 3.0
 
 
 class Server:
@@ -31,7 +31,7 @@ class Server:
         return time.monotonic()
 
     async def ended(self):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while self.ended_at is None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -87,7 +87,7 @@ def test_a_runner_that_never_gets_quiet_ends_all_the_same(server, number):
         busy.cancel()
         return ended - at
 
-    assert MOST_S <= asyncio.run(told()) < 5
+    assert MOST_S <= asyncio.run(told()) < 20
 
 
 def test_a_runner_that_is_told_twice_ends_at_once(server, number):

@@ -115,9 +115,9 @@ def test_a_deadline_bounds_what_the_models_may_take(engine_for, market, example)
     with grpc_door(engine_for(market, score_risk=score)) as door, channel_to(door) as to:
         began = time.monotonic()
         code, _, _ = failed(to, "OptimiseOffers", optimise(example), timeout=0.2)
-        assert state["cancelled"].wait(2)
+        assert state["cancelled"].wait(10)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
 
 
 def test_without_a_deadline_the_services_own_limit_holds(engine_for, market, example):
@@ -125,7 +125,7 @@ def test_without_a_deadline_the_services_own_limit_holds(engine_for, market, exa
     engine = engine_for(market, score_risk=score)
     with grpc_door(engine, settings={"timeout_s": 0.1}) as door, channel_to(door) as to:
         code, error, wait = failed(to, "OptimiseOffers", optimise(example), timeout=None)
-        assert state["cancelled"].wait(2)
+        assert state["cancelled"].wait(10)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert isinstance(error, TimedOutError)
     assert wait is None

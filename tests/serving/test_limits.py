@@ -135,10 +135,18 @@ def answered(connection, until=b"0\r\n\r\n"):
     return found
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET / HTTP/1.1\r\nhost: a\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n",
+    ],
+    ids=["headers", "trailers"],
+)
 @pytest.mark.parametrize("line", [b"x-a: " + b"a" * 1000 + b"\r\n", b"a" * 1000])
-def test_headers_that_do_not_end_are_given_up(address, line):
+def test_headers_that_do_not_end_are_given_up(address, start, line):
     with socket.create_connection(address, timeout=5) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x-long: " * (b":" not in line))
+        connection.sendall(start + b"x-long: " * (b":" not in line))
         sent = 0
         try:
             for _ in range(100_000):

@@ -51,13 +51,11 @@ def test_what_is_served_is_1_and_what_was_served_before_0():
     assert value("finnt_policy_info", **told, pair="1-1") == 1
 
 
-def test_lag_and_degrade_mode_say_how_it_is_now():
+def test_the_records_lag_is_said_as_it_is_now():
     metrics.waiting(7)
-    metrics.degraded(True)
-    assert (value("finnt_record_waiting"), value("finnt_degraded")) == (7, 1)
+    assert value("finnt_record_waiting") == 7
     metrics.waiting(0)
-    metrics.degraded(False)
-    assert (value("finnt_record_waiting"), value("finnt_degraded")) == (0, 0)
+    assert value("finnt_record_waiting") == 0
 
 
 WORKER = """
@@ -142,7 +140,6 @@ def ours():
     metrics.refused("grpc", "internal")
     metrics.serves(VERSIONS, "simulated")
     metrics.waiting(0)
-    metrics.degraded(False)
     grpc = grpc_metrics.metrics()
     grpc.calls.labels("OptimiseOffers", "OK").inc()
     grpc.seconds.labels("OptimiseOffers").observe(0.001)
