@@ -211,7 +211,7 @@ def test_an_interrupt_leaves_a_lenders_own_folder_as_it_was(own, project, monkey
 def test_a_book_that_was_never_added_cannot_be_forgotten(dta, project, monkeypatch):
     add_source("kz2008", dta, project)
     monkeypatch.chdir(project)
-    with pytest.raises(SystemExit, match="lending_club: was not added; added: kz2008"):
+    with pytest.raises(SystemExit, match="'lending_club': was not added; added: kz2008"):
         main(["lending_club", "--forget"])
 
 
