@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Linger"]
 
-QUIET_S = 2.0  # a front that ends asks again sooner, if it has anything left to ask
+QUIET_S = 3.0  # a front that ends asks again sooner, if it has anything left to ask
 MOST_S = 20.0  # below the 30 s after which BentoML kills
 _LOOK_EVERY_S = 0.05
 
