@@ -64,6 +64,15 @@ class Engine:
     explain_risk: Score
     documents: Mapping[str, str] = field(default_factory=dict)
 
+    async def score(self, rows: Array) -> tuple[Array, Array]:
+        """Ask both models at once about n rows; return coefficients, each (n, heads), risk first.
+
+        Raises:
+            ModelUnavailableError: when a model does not answer.
+        """
+        risk, acceptance = await asyncio.gather(self.score_risk(rows), self.score_acceptance(rows))
+        return risk, acceptance
+
 
 async def handle(application: Application, engine: Engine, *, explain: bool = False) -> Answer:
     """Score both models on a validated application and decide.
@@ -77,9 +86,7 @@ async def handle(application: Application, engine: Engine, *, explain: bool = Fa
     market = engine.market
     row = design_matrix(market.portfolio, application_columns(application))
     with stage("score"):
-        risk, acceptance = await asyncio.gather(
-            engine.score_risk(row), engine.score_acceptance(row)
-        )
+        risk, acceptance = await engine.score(row)
     pair = risk[0], acceptance[0]
     with stage("decide"):
         found = optimum(application, market, *pair)
@@ -102,8 +109,7 @@ async def _counter_offer(application: Application, engine: Engine) -> CounterOff
         return None
     columns = [application_columns(other) for other in others]
     rows = np.concatenate([design_matrix(market.portfolio, c) for c in columns])
-    risk, acceptance = await asyncio.gather(engine.score_risk(rows), engine.score_acceptance(rows))
-    return counter_offer(others, market, risk, acceptance)
+    return counter_offer(others, market, *await engine.score(rows))
 
 
 def in_process(answer: Callable[[Array], Array]) -> Score:

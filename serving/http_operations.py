@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -76,34 +77,38 @@ async def _bounded_body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _answered(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
 async def _offers(request: Request) -> Response:
     content = await _content(request)
     answer = await _operations(request).optimise(content, _call(request))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return _answered(answer)
 
 
 async def _quote(request: Request) -> Response:
     content = await _content(request)
     answer = await _operations(request).quote(content, _call(request))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return _answered(answer)
 
 
 async def _decision(request: Request) -> Response:
     decision_id = request.path_params["decision_id"]
     answer = await _operations(request).decision(decision_id, _call(request))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return _answered(answer)
 
 
 async def _replay(request: Request) -> Response:
     decision_id = request.path_params["decision_id"]
     answer = await _operations(request).replay(decision_id, _call(request))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return _answered(answer)
 
 
 async def _outcome(request: Request) -> Response:
     decision_id, content = request.path_params["decision_id"], await _content(request)
     answer = await _operations(request).outcome(decision_id, content, _call(request))
-    return Response(answer.model_dump_json(), media_type="application/json")
+    return _answered(answer)
 
 
 async def _policy(request: Request) -> Response:

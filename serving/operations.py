@@ -4,7 +4,6 @@ Each operation takes plain content, as JSON would hold it, checks it with the mo
 answers with one of them. Errors are those of `serving.problems`.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -153,11 +152,9 @@ class Operations:
         market = engine.market
         with stage("validate"):
             asked = validated(wire_quotes.QuoteRequest, content)
-            application = wire_quotes.to_core(asked, market.portfolio)
+            application = wire.to_core(asked, market.portfolio)
         row = design_matrix(market.portfolio, application_columns(application))
-        risk, acceptance = await asyncio.gather(
-            engine.score_risk(row), engine.score_acceptance(row)
-        )
+        risk, acceptance = await engine.score(row)
         principal, term_months, rate = wire_quotes.terms(asked)
         found = quote(
             application,

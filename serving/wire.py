@@ -12,6 +12,7 @@ from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Portfolio
 
 __all__ = [
+    "ApplicationRequest",
     "BadRequestError",
     "OfferRequest",
     "OfferResponse",
@@ -28,14 +29,19 @@ class BadRequestError(FinntelligenceError):
     """The body is not a JSON object."""
 
 
-class OfferRequest(BaseModel):
-    """One application; the portfolio's declaration checks every value."""
+class ApplicationRequest(BaseModel):
+    """What every request says of an application; the portfolio's declaration checks the values."""
 
     model_config = ConfigDict(extra="forbid")
 
     requested_principal: Any
     requested_term_months: Any
     features: dict[str, Any]
+
+
+class OfferRequest(ApplicationRequest):
+    """One application; the portfolio's declaration checks every value."""
+
     explain: StrictBool = False
 
 
@@ -163,7 +169,7 @@ class Problem(BaseModel):
     errors: list[FieldError] = []
 
 
-def to_core(request: OfferRequest, portfolio: Portfolio) -> offers.Application:
+def to_core(request: ApplicationRequest, portfolio: Portfolio) -> offers.Application:
     """Check a request against the book's declaration; see `finntelligence.offers.application`."""
     return offers.application(
         portfolio,

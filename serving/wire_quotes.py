@@ -4,24 +4,17 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from finntelligence import offers
-from finntelligence.portfolio import Portfolio
 from finntelligence.quote import Quote
-from serving.wire import Offer
+from serving.wire import ApplicationRequest, Offer
 
-__all__ = ["BrokenRule", "QuoteRequest", "QuoteResponse", "from_core", "terms", "to_core"]
+__all__ = ["BrokenRule", "QuoteRequest", "QuoteResponse", "from_core", "terms"]
 
 
-class QuoteRequest(BaseModel):
+class QuoteRequest(ApplicationRequest):
     """One application and the terms to value; permitted or not, they are."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    requested_principal: Any
-    requested_term_months: Any
-    features: dict[str, Any]
     principal: Any
     term_months: Any
     quoted_rate: Any
@@ -65,16 +58,6 @@ class QuoteResponse(BaseModel):
     )
     versions: dict[str, str] = Field(
         description="Exact ids of the pair, its models, policy and portfolio."
-    )
-
-
-def to_core(request: QuoteRequest, portfolio: Portfolio) -> offers.Application:
-    """Check the application against the book's declaration, as `wire.to_core` does."""
-    return offers.application(
-        portfolio,
-        requested_principal=request.requested_principal,
-        requested_term_months=request.requested_term_months,
-        features=request.features,
     )
 
 
