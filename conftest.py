@@ -24,6 +24,8 @@ from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import PriceResponse
 
+pytest_plugins = ["tests.postgresql"]  # only the topmost conftest may name one
+
 BOOK = Path(__file__).parent / "portfolios" / "simulated.yaml"
 
 

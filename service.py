@@ -1,44 +1,50 @@
 """The network's front doors: the Bento service that turns applications into offers.
 
 `bentoml serve service:OfferService` runs three services: this one, with an HTTP and a gRPC door,
-and the two model runners, each in processes of its own. Thin on purpose: what it does is in
-`serving.operations`, and what decides is `serving.handler`.
+and the two model runners, each in processes of its own; with FINNT_TOPOLOGY=embedded this one
+alone, which then has the models itself. Thin on purpose: what it does is in `serving.operations`,
+and what decides is `serving.handler`.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import bentoml
-import numpy as np
 from bentoml.exceptions import BentoMLException
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from finntelligence import __version__
-from finntelligence.errors import FinntelligenceError, ModelUnavailableError
+from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Capability
-from runners.envelope import opened, sealed
-from runners.guard import share_secret, trusted
+from runners.asking import Question, from_afar, in_process
+from runners.guard import share_secret
+from runners.linger import Leave, mind_processes
+from runners.provenance import provenance
+from runners.remote import Remote, asked_from_afar
 from runners.store import ROOT, asked_pair
 from serving import metrics, tracing
+from serving.config_file import read_config
 from serving.json_log import start_log
 
 try:
+    read_config()
     if bentoml.server_context.worker_index is None:  # said once, before any process is started
         asked_pair().market()
         share_secret()
+        mind_processes()
         metrics.own_folder()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
-    from serving.gate import Gate, HttpGate, refuse_unlocked
+    from serving.gate import Gate, refuse_unlocked
     from serving.grpc_settings import GrpcSettings
     from serving.record.settings import RecordSettings
-    from serving.settings import FrontSettings
+    from serving.settings import CoalesceSettings, FrontSettings, TopologySettings
 
     _settings, _grpc, _record = FrontSettings(), GrpcSettings(), RecordSettings()
+    _coalesce, _is_embedded = CoalesceSettings(), TopologySettings().topology == "embedded"
     _gate = Gate.open(ROOT, _settings.workers)
     start_log()
 except FinntelligenceError as error:
@@ -49,31 +55,31 @@ except ValidationError as error:
     )
     raise BentoMLException(f"a setting is impossible: {wrong}") from None
 
-from serving.decision_log import DecisionLog
-from serving.grpc_door import GrpcDoor
-from serving.handler import Engine
-from serving.http_door import Door, PlainErrors, http_door, ready_within
+from serving.front import stand_before
+from serving.handler import Engine, Score
+from serving.http_door import Door, http_door, ready_within
+from serving.http_metrics import bound_traffic
 from serving.local import refuse_busy_port
 from serving.operations import Operations
-from serving.record.database import connected
 from serving.record.documents import documents_of
-from serving.record.replay import Models
 from serving.reload import Watch, follow
-from serving.security_headers import SecurityHeaders
+from serving.scoring import scored
+
+if TYPE_CHECKING:
+    from serving.grpc_door import GrpcDoor
+    from serving.record.replay import Models
 
 __all__ = ["OfferService"]
 
-Array = NDArray[np.float64]
-Ask = Callable[[Array], Awaitable[Array]]
-
 _door = http_door()
 _READY_WITHIN_S = 0.8
+_LATER_S = 5  # BentoML's own limit speaks after ours, if ever
 
 
 @bentoml.service(
     name="finntelligence",
     workers=_settings.workers,
-    traffic={"timeout": _settings.timeout_s},
+    traffic={"timeout": _settings.timeout_s + _LATER_S},
     runner_probe={"enabled": False},  # a runner that is down would hang /readyz
     logging={"access": {"enabled": False}},
 )
@@ -82,13 +88,19 @@ class OfferService:
     """One offer-optimisation API in front of two separately scaled models."""
 
     evidence = asked_pair().evidence
-    risk = trusted(RiskRunner)
-    acceptance = trusted(AcceptanceRunner)
+    if _is_embedded:
+        own_risk = asked_pair().reference(Capability.RISK)
+        own_acceptance = asked_pair().reference(Capability.ACCEPTANCE)
+    else:
+        risk = asked_from_afar(RiskRunner, "risk")
+        acceptance = asked_from_afar(AcceptanceRunner, "acceptance")
 
     @bentoml.on_deployment
     @staticmethod
     def refuse_what_cannot_work() -> None:
         """Say what would keep every worker from serving, before any is started."""
+        from serving.record.database import connected  # a runner's process has no record
+
         try:
             refuse_unlocked(_gate, _grpc.host if _grpc.enabled else None)
             if _grpc.enabled and not _grpc.host.startswith("unix:"):
@@ -99,10 +111,13 @@ class OfferService:
             raise BentoMLException(str(error)) from None
 
     def __init__(self) -> None:
+        from serving.decision_log import DecisionLog
+
         pair = asked_pair()
         self._log = DecisionLog.open(_record, pair.portfolio, ROOT)
         # made before anything is loaded: what is published from now on is new
-        self._watch = Watch(path=pair.path, load=self._engine, state=_door.state)
+        paths = (pair.path, pair.policy_path, pair.prices_path)
+        self._watch = Watch(paths=paths, load=self._engine, state=_door.state)
         self._grpc_door: GrpcDoor | None = None
         self._following: asyncio.Task[None] | None = None
 
@@ -125,6 +140,8 @@ class OfferService:
         )
         _door.state.operations = operations
         if _grpc.enabled:
+            from serving.grpc_door import GrpcDoor
+
             door = GrpcDoor(
                 operations=operations,
                 settings=_grpc,
@@ -150,15 +167,14 @@ class OfferService:
         return all((await self._models_ready()).values())
 
     async def _models_ready(self) -> dict[str, bool]:
-        names = ("risk", "acceptance")
-        asked = (ready_within(_READY_WITHIN_S, self._is_ready(name)) for name in names)
-        return dict(zip(names, await asyncio.gather(*asked), strict=True))
+        if _is_embedded:
+            return {str(model): True for model in Capability}
+        runners = self._runners()
+        asked = (ready_within(_READY_WITHIN_S, each.is_ready()) for each in runners.values())
+        return dict(zip(runners, await asyncio.gather(*asked), strict=True))
 
-    async def _is_ready(self, name: str) -> bool:
-        try:
-            return bool(await getattr(self, name).is_ready(1))
-        except aiohttp.ClientError:  # a runner that dies while it is asked
-            return False
+    def _runners(self) -> dict[str, Remote]:
+        return {"risk": self.risk, "acceptance": self.acceptance}
 
     def _engine(self) -> Engine:
         """Return an engine of the pair that is published now, verified, under today's policy.
@@ -166,38 +182,42 @@ class OfferService:
         What prices is in the record from now on. Not within an event loop: it runs its own.
         """
         pair = asked_pair()
-        market, _ = pair.market()
-        risk, acceptance = pair.model_id(Capability.RISK), pair.model_id(Capability.ACCEPTANCE)
-        heads, columns = len(market.risk.heads), len(market.risk.features)
-        taken = (len(market.acceptance.heads),)
+        market, scorers = pair.market()
+        if _is_embedded:
+            questions = in_process(scorers)
+        else:
+            questions = from_afar(self._runners(), pair, market, _settings.model_timeout_s)
         return Engine(
             market=market,
             versions=pair.all_versions(market),
-            score_risk=self._asked("risk", "coefficients", risk, (heads,)),
-            score_acceptance=self._asked("acceptance", "coefficients", acceptance, taken),
-            explain_risk=self._asked("risk", "explain", risk, (heads, columns + 1)),
+            score_risk=_score(questions["risk"]),
+            score_acceptance=_score(questions["acceptance"]),
+            explain_risk=_score(questions["explanation"]),
+            provenance=provenance(pair),
             documents=asyncio.run(self._log.keep(documents_of(market, pair.policies()))),
         )
 
-    def _asked(self, name: str, method: str, model_id: float, shape: tuple[int, ...]) -> Ask:
-        """Return a call to one runner about one model, with its failures as the core's errors."""
 
-        async def ask(rows: Array) -> Array:
-            # bound at the call: `to_async` does not resolve while the service starts
-            runner: Any = getattr(self, name).to_async
-            try:
-                async with asyncio.timeout(_settings.model_timeout_s):
-                    answer = await getattr(runner, method)(sealed(rows, model_id))
-            except (aiohttp.ClientError, BentoMLException, TimeoutError, OSError) as error:
-                raise ModelUnavailableError(f"the {name} model does not answer") from error
-            return opened(np.asarray(answer), shape, name)
-
-        return ask
+def _score(asked: Question) -> Score:
+    return scored(
+        *(asked.model, asked.jointly, asked.own),
+        calls=asked.processes,
+        within_s=_settings.model_timeout_s,
+        settings=_coalesce,
+    )
 
 
-def _recorded_models(versions: Mapping[str, str]) -> Models:
-    """Return the models that a recorded decision names."""
-    market, scorers = asked_pair().recorded(versions)
+def _recorded_models(versions: Mapping[str, str]) -> "Models":
+    """Return the models that a recorded decision names, under today's policy."""
+    pair = asked_pair()
+    return _loaded_models(tuple(sorted(versions.items())), repr(pair.policies()))
+
+
+@lru_cache(maxsize=4)  # replays come in runs, and a model takes longer to load than to ask
+def _loaded_models(versions: tuple[tuple[str, str], ...], _: str) -> "Models":
+    from serving.record.replay import Models
+
+    market, scorers = asked_pair().recorded(dict(versions))
     return Models(
         market=market,
         score_risk=scorers["risk"].coefficients,
@@ -207,9 +227,9 @@ def _recorded_models(versions: Mapping[str, str]) -> Models:
 
 
 _service: Any = OfferService  # the decorator made a Service of it
-_service.add_asgi_middleware(SecurityHeaders)  # the first added is outermost
-_service.add_asgi_middleware(PlainErrors)
-_service.add_asgi_middleware(HttpGate, gate=_gate)
+bound_traffic(_door.routes, _service.name)
+_service.add_asgi_middleware(Leave)  # the first added is outermost
+stand_before(_service, _gate, _settings)
 try:
     tracing.watch(OfferService, RiskRunner, AcceptanceRunner)
 except FinntelligenceError as error:

@@ -1,11 +1,12 @@
 """The terminal's front door: `finnt`. Each command calls one function of a package below."""
 
 import logging
+import os
 
 import typer
 from rich.markup import escape
 
-from cli import decisions, keys, models, offers
+from cli import books, decisions, keys, models, offers
 from cli.terminal import err
 from finntelligence.errors import FinntelligenceError
 
@@ -32,6 +33,14 @@ app.add_typer(keys_app, name="keys")
 keys_app.command("add")(keys.add)
 keys_app.command("list")(keys.list_keys)
 keys_app.command("revoke")(keys.revoke)
+batch_app = typer.Typer(no_args_is_help=True, help="Whole books of applicants.")
+app.add_typer(batch_app, name="batch")
+batch_app.callback()(lambda: None)
+batch_app.command()(books.offers)
+campaign_app = typer.Typer(no_args_is_help=True, help="Limits of the portfolio, kept by prices.")
+app.add_typer(campaign_app, name="campaign")
+for limit in (books.plan, books.frontier, books.steer, books.end):
+    campaign_app.command()(limit)
 for each in (
     models.pipeline,
     offers.serve,
@@ -50,9 +59,18 @@ def main() -> None:
     """Run `finnt`; errors of ours are one clear line."""
     logging.basicConfig(level="WARNING", format="%(message)s")
     try:
+        _read_config()
         app(standalone_mode=True)
     except FinntelligenceError as error:
         err.print(
             f"[bold red]finnt:[/bold red] {escape(str(error))}", highlight=False, soft_wrap=True
         )
         raise SystemExit(1) from None
+
+
+def _read_config() -> None:
+    if os.environ.get("FINNT_CONFIG"):  # `finnt --help` needs none of this
+        from runners.settings import RunnerSettings  # noqa: F401 - its names are known then
+        from serving.config_file import read_config
+
+        read_config()

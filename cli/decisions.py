@@ -116,7 +116,10 @@ def prune(
         int | None, typer.Option(min=1, max=1200, help="FINNT_RECORD_KEEP_MONTHS by default, 25.")
     ] = None,
 ) -> None:
-    """Remove what applicants said from decisions older than we must keep; the chains still hold."""
+    """Remove what a book's applicants said from decisions older than we must keep.
+
+    The chains still hold.
+    """
     from serving.record.retention import months_before
     from serving.record.retention import prune as pruned
     from serving.record.settings import RecordSettings
@@ -126,7 +129,7 @@ def prune(
     months = keep_months or settings_of(RecordSettings).keep_months
     limit = before.replace(tzinfo=UTC) if before else months_before(months, datetime.now(UTC))
     with _record(portfolio) as engine:
-        found = pruned(engine, limit)
+        found = pruned(engine, limit, portfolio)
     out.print(
         f"{found.records} records from before {found.before.date()} were emptied, "
         f"{found.keys} idempotency keys forgotten",

@@ -49,6 +49,7 @@ def data_remove(
 
 def pipeline(portfolio: PortfolioOption = "simulated") -> None:
     """Bring a portfolio from its data to a published pair of models."""
+    refuse_undeclared(portfolio)
     from training.pipeline import run
 
     run(portfolio, ROOT)

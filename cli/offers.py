@@ -1,8 +1,9 @@
 """Commands that make offers: a service on this machine, or one decision in this process."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -23,16 +24,25 @@ def serve(
     grpc_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="FINNT_GRPC_PORT by default, 50051.")
     ] = None,
+    topology: Annotated[
+        Literal["separate", "embedded", "split"],
+        typer.Option(
+            envvar="FINNT_TOPOLOGY",
+            help="Runners in processes of their own, models in the front's, or each part apart.",
+        ),
+    ] = "separate",
 ) -> None:
     """Serve a published pair of models on this machine, over HTTP and gRPC."""
     refuse_undeclared(portfolio)
     _refuse_impossible_settings()
+    from runners.settings import RunnerSettings
     from runners.store import ServedPair
     from serving.gate import said_of_keys
     from serving.grpc_settings import GrpcSettings
     from serving.local import serve as serve_here
     from serving.openapi import curl
 
+    host = host.strip("[]")  # of an IPv6 address, as an address of the web has it
     pair = ServedPair(portfolio, ROOT, alias)
     declared = pair.market()[0].portfolio
     settings = GrpcSettings()
@@ -40,18 +50,33 @@ def serve(
     grpc = moved if settings.enabled else None
     _refuse_unusable_record(portfolio)
 
-    def announce(url: str) -> None:
+    def announce(url: str, parts: Mapping[str, str]) -> None:
         out.print(f"\n[bold]{escape(declared.title)}[/bold]", highlight=False)
         out.print(f"  {alias:7} pair {pair.pair}", highlight=False)
         for name, path in (("offers", "/v1/offers"), ("status", "/v1/status"), ("API", "/docs")):
             out.print(f"  {name:7} {url}{path}", highlight=False)
         if grpc is not None:
             out.print(f"  gRPC    {grpc.address}", highlight=False)
-        out.print(f"  keys    {said_of_keys(host)}", highlight=False)
+        for part, address in parts.items():
+            out.print(f"  {part} {address}", highlight=False)
+        out.print(f"  keys    {said_of_keys(host, ROOT)}", highlight=False)
         out.print("\nTry:\n", highlight=False)
         typer.echo(f"{curl(declared, url)}\n")
 
-    raise typer.Exit(serve_here(portfolio, host, port, ROOT, announce, alias, grpc))
+    runners = RunnerSettings()
+    replicas = {
+        "RiskRunner": runners.risk_replicas,
+        "AcceptanceRunner": runners.acceptance_replicas,
+    }
+    raise typer.Exit(
+        serve_here(
+            *(portfolio, host, port, ROOT, announce),
+            alias=alias,
+            grpc=grpc,
+            topology=topology,
+            replicas=replicas,
+        )
+    )
 
 
 def offer(
@@ -60,6 +85,8 @@ def offer(
     explain: Annotated[bool, typer.Option("--explain", help="Say why the first offer.")] = False,
 ) -> None:
     """Decide on one applicant in this process, and record the decision as the service would."""
+    refuse_undeclared(portfolio)
+    content = _content(applicant)  # a wrong path is told before anything large is imported
     from runners.store import ServedPair
     from serving.decision_log import DecisionLog
     from serving.handler import Engine, in_process
@@ -67,13 +94,7 @@ def offer(
     from serving.operations import Call, Operations
     from serving.record.documents import documents_of
     from serving.record.settings import RecordSettings
-    from serving.validation import json_object
 
-    refuse_undeclared(portfolio)
-    try:
-        content = json_object(applicant.read_bytes())
-    except OSError as error:
-        raise InvalidDataError(f"{applicant}: {error.strerror}") from error
     start_log()
     pair = ServedPair(portfolio, ROOT)
     market, scorers = pair.market()
@@ -99,6 +120,16 @@ def offer(
     typer.echo(asyncio.run(decided()))
 
 
+def _content(applicant: Path) -> dict[str, Any]:
+    try:
+        body = applicant.read_bytes()
+    except OSError as error:
+        raise InvalidDataError(f"{applicant}: {error.strerror}") from error
+    from serving.validation import json_object
+
+    return json_object(body)
+
+
 def _refuse_unusable_record(portfolio: str) -> None:
     """Say what is wrong with the record's database before anything is started."""
     from serving.record.database import connected
@@ -112,7 +143,7 @@ def _refuse_impossible_settings() -> None:
     from runners.settings import RunnerSettings
     from serving.grpc_settings import GrpcSettings
     from serving.record.settings import RecordSettings
-    from serving.settings import FrontSettings
+    from serving.settings import CoalesceSettings, FrontSettings
 
-    for kind in (FrontSettings, GrpcSettings, RecordSettings, RunnerSettings):
+    for kind in (CoalesceSettings, FrontSettings, GrpcSettings, RecordSettings, RunnerSettings):
         settings_of(kind)

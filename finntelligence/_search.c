@@ -27,13 +27,14 @@ typedef struct {
     const double *ticks, *factor, *decay, *monthly;   /* (T), (rows, T) three times */
     const double *terms;                              /* (rows) */
     const double *table;                              /* (rows, nodes, 2): hazard and its slope */
+    const double *charges;                            /* (rows, T): shadow price per unit lent */
     Py_ssize_t n_ticks, nodes;
-    double z_low, z_step, shadow;
+    double z_low, z_step, loss_charge;                /* the latter per unit of exposure lost */
     const double *e;
 } Grid;
 
 typedef struct {
-    double p_accept, logit, h, h_slope, x, xn, alive, npv, profit;
+    double p_accept, logit, h, h_slope, x, xn, alive, npv, charged, profit;
 } Point;
 
 static double power(double base, int n) {
@@ -126,15 +127,15 @@ static Point evaluate(const Grid *g, const double *cell, Py_ssize_t tick) {
     p.alive = geometric(p.x, p.xn, n);
     double u = g->monthly[at], lent = cell[PRINCIPAL];
     double before = e[DISCOUNT] * balance(u, g->factor[at], g->decay[at], p.x, p.xn, p.alive, n);
-    p.npv = lent * (e[FEE] - g->shadow + before * margin(e, u, p.h)) - e[ACQUISITION] -
-            e[SERVICING] * p.alive;
-    int refused = p.npv <= 0;
+    p.npv = lent * (e[FEE] + before * margin(e, u, p.h)) - e[ACQUISITION] - e[SERVICING] * p.alive;
+    p.charged = p.npv - lent * (g->charges[at] + g->loss_charge * before * p.h);
+    int refused = p.npv <= 0 || p.charged <= 0;
     if (!refused && e[RAROC_FLOOR] > -1e300) {
         double capital = e[CAPITAL] * before * lent;
-        double earned = p.npv + g->shadow * lent + e[CAPITAL_COST] * before * lent;
+        double earned = p.npv + e[CAPITAL_COST] * before * lent;
         refused = capital > 0 && e[FUNDS] + 12.0 * earned / capital < e[RAROC_FLOOR];
     }
-    p.profit = refused ? -1.0 : p.p_accept * p.npv;
+    p.profit = refused ? -1.0 : p.p_accept * p.charged;
     return p;
 }
 
@@ -170,8 +171,9 @@ static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const
     const double *u = g->monthly + at;
     double steps = (double)(j - i), chord = (u[j] - u[i]) / steps, first = u[i + 1] - u[i];
     double rise = (first > chord ? first : chord) * steps;  /* u is concave or linear in the tick */
-    double m0 = margin(e, u[i], pi->h), m1 = m0 + (1.0 - pi->h) * rise -
-                hazard_rise(g, cell, i, pi, j) * (u[i] + e[DEFAULT_COST]);
+    /* what is charged on losses makes a default dearer */
+    double m0 = margin(e, u[i], pi->h) - pi->h * g->loss_charge, m1 = m0 + (1.0 - pi->h) * rise -
+                hazard_rise(g, cell, i, pi, j) * (u[i] + e[DEFAULT_COST] + g->loss_charge);
     double n = g->terms[row], lent = cell[PRINCIPAL] * e[DISCOUNT], most = 0.0, least = 0.0;
     if (m0 > 0 || m1 > 0)
         most = lent * balance(u[j], g->factor[at + j], g->decay[at + j], pi->x, pi->xn, pi->alive, n);
@@ -179,7 +181,8 @@ static double upper_bound(const Grid *g, const double *cell, Py_ssize_t i, const
         least = lent * balance(u[i], g->factor[at + i], g->decay[at + i], pj->x, pj->xn, pj->alive, n);
     double earned = m0 * (m0 > 0 ? most : least);
     double gain = m1 * (m1 > 0 ? most : least) - earned;
-    double start = cell[PRINCIPAL] * (e[FEE] - g->shadow) - e[ACQUISITION] -
+    /* what is charged on the principal never falls along the ticks */
+    double start = cell[PRINCIPAL] * (e[FEE] - g->charges[at + i]) - e[ACQUISITION] -
                    e[SERVICING] * pj->alive + earned;
     /* the highest of exp(-fall t) (start + gain t) on 0 <= t <= 1 */
     double fall = acceptance_fall(g, cell, i, j) * (1.0 - pi->p_accept), t = 0.0;
@@ -248,35 +251,35 @@ static int doubles(PyObject *object, Py_buffer *view, const char *name, Py_ssize
 }
 
 PyDoc_STRVAR(best_ticks_doc,
-"best_ticks(cells, result, ticks, factor, decay, monthly, terms, table, economics, z_low, z_step, "
-"shadow_price)\n\n"
+"best_ticks(cells, result, ticks, factor, decay, monthly, charges, terms, table, economics, "
+"z_low, z_step, loss_charge)\n\n"
 "Fill `result` (cells, 8) for `cells` (cells, 14); see finntelligence.search.");
 
 static PyObject *best_ticks(PyObject *self, PyObject *args) {
-    PyObject *o[9];
+    PyObject *o[10];
     Grid g;
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOddd", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
-                          &o[7], &o[8], &g.z_low, &g.z_step, &g.shadow))
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOddd", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6],
+                          &o[7], &o[8], &o[9], &g.z_low, &g.z_step, &g.loss_charge))
         return NULL;
-    static const char *names[9] = {"cells", "result", "ticks", "factor", "decay", "monthly",
-                                   "terms", "table", "economics"};
-    Py_buffer v[9];
+    static const char *names[10] = {"cells", "result", "ticks", "factor", "decay", "monthly",
+                                    "charges", "terms", "table", "economics"};
+    Py_buffer v[10];
     int held = 0;
     PyObject *answer = NULL;
-    for (; held < 9; held++)
-        if (!doubles(o[held], &v[held], names[held], held == 8 ? ECONOMICS : 0)) goto done;
+    for (; held < 10; held++)
+        if (!doubles(o[held], &v[held], names[held], held == 9 ? ECONOMICS : 0)) goto done;
     Py_ssize_t count = v[0].len / (Py_ssize_t)sizeof(double) / CELL_COLUMNS;
-    Py_ssize_t rows = v[6].len / (Py_ssize_t)sizeof(double);
+    Py_ssize_t rows = v[7].len / (Py_ssize_t)sizeof(double);
     g.n_ticks = v[2].len / (Py_ssize_t)sizeof(double);
-    g.nodes = rows ? v[7].len / (Py_ssize_t)sizeof(double) / 2 / rows : 0;
+    g.nodes = rows ? v[8].len / (Py_ssize_t)sizeof(double) / 2 / rows : 0;
     Py_ssize_t needed = rows * g.n_ticks * (Py_ssize_t)sizeof(double);
     if (v[1].readonly || v[1].len < count * RESULT_COLUMNS * (Py_ssize_t)sizeof(double) ||
-        v[3].len < needed || v[4].len < needed || v[5].len < needed || g.nodes < 2) {
+        v[3].len < needed || v[4].len < needed || v[5].len < needed || v[6].len < needed || g.nodes < 2) {
         PyErr_SetString(PyExc_ValueError, "arrays do not fit each other");
         goto done;
     }
     g.ticks = v[2].buf; g.factor = v[3].buf; g.decay = v[4].buf; g.monthly = v[5].buf;
-    g.terms = v[6].buf; g.table = v[7].buf; g.e = v[8].buf;
+    g.charges = v[6].buf; g.terms = v[7].buf; g.table = v[8].buf; g.e = v[9].buf;
     const double *cells = v[0].buf;
     double *result = v[1].buf;
     for (Py_ssize_t c = 0; c < count; c++) {
@@ -300,8 +303,8 @@ static PyObject *best_ticks(PyObject *self, PyObject *args) {
         out[P_ACCEPT] = p.p_accept; out[R_LOGIT] = p.logit; out[NPV] = p.npv; out[PROFIT] = p.profit;
         Point below = tick > 0 ? evaluate(&g, cell, tick - 1) : p;
         Point above = tick + 1 < g.n_ticks ? evaluate(&g, cell, tick + 1) : p;
-        out[BELOW] = below.p_accept * below.npv;
-        out[ABOVE] = above.p_accept * above.npv;
+        out[BELOW] = below.p_accept * below.charged;
+        out[ABOVE] = above.p_accept * above.charged;
     }
     Py_END_ALLOW_THREADS
     answer = Py_NewRef(Py_None);
@@ -330,9 +333,38 @@ static PyObject *contract_total(PyObject *self, PyObject *args) {
     }
 }
 
+PyDoc_STRVAR(monthly_rate_doc,
+"monthly_rate(payment, amount, term_months)\n\n"
+"The rate a month at which level payments are worth the amount, and 0 where they only return it;\n"
+"see finntelligence.cashflow.");
+
+static PyObject *monthly_rate(PyObject *self, PyObject *args) {
+    double payment, amount, n;
+    if (!PyArg_ParseTuple(args, "ddd", &payment, &amount, &n)) return NULL;
+    const double target = payment / amount;
+    if (fabs(n * target - 1) < 1e-15) return PyFloat_FromDouble(0.0);
+    double u = 2 * (n * target - 1) / (n + 1);
+    for (int i = 0; i < 60; i++) {
+        double factor, slope;
+        if (fabs(u) < 1e-7) {
+            factor = 1 / n + u * (n + 1) / (2 * n) + u * u * (n * n - 1) / (12 * n);
+            slope = (n + 1) / (2 * n);
+        } else {
+            const double paid_off = -expm1(-n * log1p(u));
+            factor = u / paid_off;
+            slope = (paid_off - u * n * (1 - paid_off) / (1 + u)) / (paid_off * paid_off);
+        }
+        const double step = (factor - target) / slope;
+        u -= step;
+        if (fabs(step) < 1e-14) break;
+    }
+    return PyFloat_FromDouble(u);
+}
+
 static PyMethodDef methods[] = {
     {"best_ticks", best_ticks, METH_VARARGS, best_ticks_doc},
     {"contract_total", contract_total, METH_VARARGS, contract_total_doc},
+    {"monthly_rate", monthly_rate, METH_VARARGS, monthly_rate_doc},
     {NULL, NULL, 0, NULL}};
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, "_search", "The core's inner loops, compiled.", -1, methods,

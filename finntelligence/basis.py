@@ -1,5 +1,6 @@
 """The fixed basis of the models' linear parts: columns computed from the design matrix."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from finntelligence.errors import ModelMismatchError
 
-__all__ = ["BasisColumn", "basis"]
+__all__ = ["Basis", "BasisColumn"]
 
 Array = NDArray[np.float64]
 
@@ -46,29 +47,64 @@ class BasisColumn:
 
     def values(self, column: Array) -> Array:
         """Return the basis column for n values of the feature, shape (n,)."""
-        absent = np.isnan(column)
-        if self.kind == "missing":
-            return absent.astype(float)
-        if self.kind == "flag":
-            return column
-        clipped = np.clip(column, self.low, self.high)
-        z = ((np.log(clipped) if self.log else clipped) - self.mean) / self.sd
-        z = np.where(absent, 0.0, z)
-        return z if self.kind == "z" else (z * z - 1) / 2
+        return Basis.of((self,), (self.feature,)).values(column[:, None])[:, 0]
 
 
-def basis(columns: tuple[BasisColumn, ...], features: tuple[str, ...], matrix: Array) -> Array:
-    """Return the basis, shape (n, basis columns), of a design matrix with the named features.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """All basis columns of a model side by side, so that one row costs a few array operations.
+
+    `position` (B,) is each column's place in the design matrix, `bounds` (2, B) low and high,
+    `scale` (2, B) mean and sd; the others are places of the columns of that kind.
 
     >>> own = BasisColumn(feature="own", kind="flag")
     >>> unscored = BasisColumn(feature="fico", kind="missing")
-    >>> basis((own, unscored), ("fico", "own"), np.array([[705, 1], [np.nan, 0]])).tolist()
+    >>> both = Basis.of((own, unscored), ("fico", "own"))
+    >>> both.values(np.array([[705, 1], [np.nan, 0]])).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
-
-    Raises:
-        KeyError: when a column's feature is not among those named.
     """
-    position = {name: i for i, name in enumerate(features)}
-    if not columns:
-        return np.empty((len(matrix), 0))
-    return np.stack([c.values(matrix[:, position[c.feature]]) for c in columns], axis=1)
+
+    position: NDArray[np.int64]
+    bounds: Array
+    scale: Array
+    logs: NDArray[np.int64]
+    squares: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    missing: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, columns: tuple[BasisColumn, ...], features: tuple[str, ...]) -> "Basis":
+        """Prepare a model's columns, computed from a design matrix with the named features.
+
+        Raises:
+            KeyError: when a column's feature is not among those named.
+        """
+        position = {name: i for i, name in enumerate(features)}
+
+        def places(chosen: Callable[[BasisColumn], bool]) -> NDArray[np.int64]:
+            return np.array([j for j, c in enumerate(columns) if chosen(c)], dtype=np.int64)
+
+        return cls(
+            position=np.array([position[c.feature] for c in columns], dtype=np.int64),
+            bounds=np.array([[c.low for c in columns], [c.high for c in columns]]),
+            scale=np.array([[c.mean for c in columns], [c.sd for c in columns]]),
+            logs=places(lambda c: c.log and c.kind in ("z", "square")),
+            squares=places(lambda c: c.kind == "square"),
+            flags=places(lambda c: c.kind == "flag"),
+            missing=places(lambda c: c.kind == "missing"),
+        )
+
+    def values(self, matrix: Array) -> Array:
+        """Return the basis, (n, B), of a design matrix, (n, features); see `BasisColumn.values`."""
+        given = matrix[:, self.position]
+        absent = np.isnan(given)
+        values: Array = np.minimum(np.maximum(given, self.bounds[0]), self.bounds[1])
+        values[:, self.logs] = np.log(values[:, self.logs])
+        values -= self.scale[0]
+        values /= self.scale[1]
+        values[absent] = 0.0
+        squared = values[:, self.squares]
+        values[:, self.squares] = (squared * squared - 1) / 2
+        values[:, self.flags] = given[:, self.flags]
+        values[:, self.missing] = absent[:, self.missing]
+        return values

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 try:
     from finntelligence._search import contract_total as compiled_total
+    from finntelligence._search import monthly_rate as compiled_rate
 except ImportError:  # no compiler where the package was built
-    compiled_total = None  # type: ignore[assignment]
+    compiled_total = compiled_rate = None  # type: ignore[assignment]
 
 __all__ = [
     "MONTHS",
@@ -27,6 +28,7 @@ __all__ = [
     "monthly_payment",
     "nominal_from_addon",
     "nominal_rate",
+    "one_apr",
     "quoted_rate",
     "schedule",
 ]
@@ -100,7 +102,7 @@ def _monthly_rate(payment: Array, amount: Array, n: Array) -> Array:
 
 
 def _one_monthly_rate(payment: float, amount: float, n: float) -> float:
-    """Do what `_monthly_rate` does for one loan, ten times faster than on arrays of one."""
+    """Do what `_monthly_rate` does for one loan, as `_search.c` does where it compiled."""
     target = payment / amount
     if abs(n * target - 1) < _FLAT:
         return 0.0
@@ -148,8 +150,18 @@ def apr(amount_financed: ArrayLike, payment: ArrayLike, term_months: ArrayLike) 
     """
     paid, amount, n = payment, amount_financed, term_months
     if np.ndim(paid) == np.ndim(amount) == np.ndim(n) == 0:
-        return np.asarray(MONTHS * _one_monthly_rate(float(paid), float(amount), float(n)))  # type: ignore[arg-type]
+        return np.asarray(one_apr(float(amount), float(paid), float(n)))  # type: ignore[arg-type]
     return MONTHS * _monthly_rate(*(np.asarray(v, dtype=float) for v in (paid, amount, n)))
+
+
+def one_apr(amount_financed: float, payment: float, term_months: float) -> float:
+    """Return `apr` of one loan, without arrays of one.
+
+    >>> round(one_apr(9_500, 322.671872, 36), 6)
+    0.135624
+    """
+    solved = _one_monthly_rate if compiled_rate is None else compiled_rate
+    return MONTHS * solved(payment, amount_financed, term_months)
 
 
 def capped_payment(amount_financed: ArrayLike, apr_cap: ArrayLike, term_months: ArrayLike) -> Array:

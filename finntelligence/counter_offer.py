@@ -5,14 +5,15 @@ applicant gives up: the share of the principal plus the absolute log ratio of th
 applicant's features stay as they are.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import offers
-from finntelligence.features import application_columns
+from finntelligence.features import columns_of
 from finntelligence.market import Market, solve
 from finntelligence.offers import Application, Offer
 from finntelligence.optimiser import optimum
@@ -85,17 +86,18 @@ def alternatives(
 
     def distance(request: tuple[float, int]) -> tuple[float, int]:
         amount, term = request
-        return 1 - amount / principal + abs(float(np.log(term / term_months))), term
+        return 1 - amount / principal + abs(math.log(term / term_months)), term
 
     requests = {(amount, term) for amount in amounts for term in terms}
     nearest = sorted(requests - {(principal, term_months)}, key=distance)[:most]
+    checked = offers.application(
+        portfolio,
+        requested_principal=principal,
+        requested_term_months=term_months,
+        features=application.features,
+    )
     return tuple(
-        offers.application(
-            portfolio,
-            requested_principal=amount,
-            requested_term_months=term,
-            features=application.features,
-        )
+        replace(checked, requested_principal=amount, requested_term_months=term)
         for amount, term in nearest
     )
 
@@ -140,9 +142,7 @@ def counter_offer(
         )
     if not count:
         return None
-    rows = [application_columns(alternative) for alternative in alternatives]
-    columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-    ticks = solve(columns, market, risk, acceptance).optima.tick
+    ticks = solve(columns_of(alternatives), market, risk, acceptance).optima.tick
     approved = np.flatnonzero((ticks.reshape(count, -1) >= 0).any(axis=1))
     if len(approved) == 0:
         return None

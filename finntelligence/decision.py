@@ -27,6 +27,8 @@ class Decision:
     A decline may carry a `counter_offer`: the nearest request that would be approved. Offers may
     carry an `explanation` of the first. Under an experiment `arm` says which one was meant, and
     `propensity` is the density that the first price was drawn from (`finntelligence.experiment`).
+    `degraded` says that the acceptance model did not answer, so that prices are the list's
+    (`finntelligence.list_price`).
 
     >>> Decision(offers=(), reasons=(), versions={"risk": "risk/7"})
     Traceback (most recent call last):
@@ -41,6 +43,7 @@ class Decision:
     explanation: Explanation | None = None
     propensity: float | None = None
     arm: str | None = None
+    degraded: bool = False
 
     def __post_init__(self) -> None:
         if not self.offers and not self.reasons:
@@ -59,7 +62,7 @@ def decide(  # noqa: PLR0913 - an applicant, what prices them, and what was foun
     """Decide on one application, of which the optimum was `found`.
 
     The policy's experiment, if it has one, draws the first offer's price. `applicant_key` then says
-    who asks; without it the application's content does (`experiment.tried`).
+    who asks (`experiment.applicant_key`); without it the applicant's features do.
 
     `coefficients` are the risk and the acceptance model's for the applicant, each (heads,), and
     `contributions` (heads, features + 1) the risk model's

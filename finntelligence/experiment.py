@@ -3,8 +3,10 @@
 Nothing but chance may move a tested price, and its density must be on record: then the next
 acceptance model learns what price does, and `finntelligence.off_policy` can judge other policies.
 
-Who is in, and which price, follows from the applicant's key and the experiment's salt alone:
+Who is in, and which price, follows from who asks and the experiment's salt alone, so that nobody
+gets another draw by asking for another amount or term:
 
+    key = BLAKE2b(applicant's id) keyed with the salt, or, without an id, the applicant's features
     u(use) = BLAKE2b(salt, use, key) as a number in [0, 1)
     in the experiment if u("share") < share
     price = the permitted tick at floor(u("price") * n) of n
@@ -43,7 +45,16 @@ from finntelligence.optimiser import candidates
 from finntelligence.policy import TICK_SLACK, Policy
 from finntelligence.rules import RULES, Candidates
 
-__all__ = ["CONTROL", "EXPERIMENT", "TEST", "Trial", "permitted", "tried", "uniform"]
+__all__ = [
+    "CONTROL",
+    "EXPERIMENT",
+    "TEST",
+    "Trial",
+    "applicant_key",
+    "permitted",
+    "tried",
+    "uniform",
+]
 
 Array = NDArray[np.float64]
 
@@ -83,8 +94,8 @@ def tried(
     """Return the best `offers` as the policy's experiment would have them shown.
 
     `coefficients` are the risk and the acceptance model's for the applicant, each (heads,). The
-    `key` says who asks; by default it is what they ask, so that the same request meets the same
-    price, but another amount another draw.
+    `key` says who asks (`applicant_key`); by default their features do, so that who asks again, for
+    another amount or term too, meets the same draw, and so does whoever has the same features.
 
     >>> from finntelligence.optimiser import optimum
     >>> trial = {"experiment": {"share": 1, "width": 0.01, "salt": "spring"}}
@@ -98,7 +109,7 @@ def tried(
     if experiment is None or not offers:
         return Trial(offers=offers)
     if key is None:
-        key = _content_key(application)
+        key = _features_key(application)
     if uniform(experiment.salt, "share", key) >= experiment.share:
         return Trial(offers=offers, arm=CONTROL)
     valued, places = _permitted(application, market, coefficients, offers[0])
@@ -111,6 +122,26 @@ def tried(
         arm=TEST,
         propensity=1 / (len(places) * market.policy.tick),
     )
+
+
+def applicant_key(policy: Policy, applicant_id: str | None) -> str | None:
+    """Return what an experiment knows an applicant by; None without an experiment or an id.
+
+    It is BLAKE2b-128 of the id, keyed with the salt's digest, in hex: the id cannot be read from
+    it, and another experiment's key is another. Who knows the salt can still try out guesses, so an
+    id should not be guessable (a random customer number, never one that a state gives out).
+
+    >>> testing = Policy.from_mapping(book, {"experiment": {"share": 1, "salt": "spring"}})
+    >>> applicant_key(testing, "customer 7")
+    'd1810a1e277ffdc6002d0a79f0aa17c8'
+    >>> applicant_key(market.policy, "customer 7") is applicant_key(testing, None) is None
+    True
+    """
+    if policy.experiment is None or applicant_id is None:
+        return None
+    secret = hashlib.blake2b(policy.experiment.salt.encode()).digest()
+    content = json.dumps(applicant_id).encode()
+    return hashlib.blake2b(content, key=secret, digest_size=16).hexdigest()
 
 
 def permitted(
@@ -141,14 +172,13 @@ def uniform(salt: str, use: str, key: str) -> float:
     return (drawn >> 11) / 2**53  # all that a float64 holds below 1
 
 
-def _content_key(application: Application) -> str:
-    """Return what is asked as one text; 705 and 705.0 are the same, whichever door they took."""
+def _features_key(application: Application) -> str:
+    """Return who asks as one text; 705 and 705.0 are the same, whichever door they took."""
     features = {
         name: value if value is None or isinstance(value, str) else float(value)
         for name, value in application.features.items()
     }
-    terms = [application.requested_principal, application.requested_term_months]
-    return json.dumps([*terms, features], sort_keys=True)
+    return json.dumps(features, sort_keys=True)
 
 
 def _permitted(

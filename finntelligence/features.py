@@ -1,16 +1,23 @@
 """Applicants as numbers: one encoding for a single row, a book, training and serving."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finntelligence.fields import Field, Kind
+from finntelligence.fields import Field, Kind, Value
 from finntelligence.offers import Application
 from finntelligence.portfolio import Portfolio
 
-__all__ = ["REQUEST_FEATURES", "application_columns", "design_matrix", "feature_names", "source_of"]
+__all__ = [
+    "REQUEST_FEATURES",
+    "application_columns",
+    "columns_of",
+    "design_matrix",
+    "feature_names",
+    "source_of",
+]
 
 Array = NDArray[np.float64]
 
@@ -71,18 +78,36 @@ def application_columns(application: Application) -> dict[str, NDArray[Any]]:
     >>> columns["home"].tolist(), columns["requested_principal"].tolist()
     (['mortgage'], [12000.0])
     """
-    columns: dict[str, NDArray[Any]] = {
-        name: np.array([value if isinstance(value, str) else _number(value)])
-        for name, value in application.features.items()
+    return columns_of((application,))
+
+
+def columns_of(applications: Sequence[Application]) -> dict[str, NDArray[Any]]:
+    """Return applications as columns, (n,) each: what `application_columns` is for one.
+
+    >>> columns = columns_of([asked, asked])
+    >>> columns["home"].tolist(), columns["fico"].tolist()
+    (['mortgage', 'mortgage'], [705.0, 705.0])
+
+    Raises:
+        ValueError: when there is none: nothing tells the fields.
+    """
+    if not applications:
+        raise ValueError("columns need an application or more")
+    columns = {
+        name: _column([each.features[name] for each in applications])
+        for name in applications[0].features
     }
-    columns["requested_principal"] = np.array([application.requested_principal])
-    columns["requested_term_months"] = np.array([float(application.requested_term_months)])
+    for name in REQUEST_FEATURES:
+        columns[name] = np.array([getattr(each, name) for each in applications], dtype=float)
     return columns
+
+
+def _column(values: list[Value]) -> NDArray[Any]:
+    known = next((value for value in values if value is not None), None)
+    if isinstance(known, str):
+        return np.array(values, dtype=object if None in values else str)  # absent stays None
+    return np.array(values, dtype=float)  # an absent number becomes NaN
 
 
 def _flags(field: Field) -> list[str]:
     return [f"{field.name}={value}" for value in field.values]
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

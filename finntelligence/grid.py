@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from finntelligence import cashflow
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
 from finntelligence.value import PD_CEILING, PD_FLOOR, Economics, hazard_table
 
 __all__ = ["TABLE_NODES", "Cells", "Grid", "Optima"]
@@ -23,9 +24,11 @@ class Grid:
     """What is the same for every applicant under one policy.
 
     `ticks` (T,) are the quotable rates, `terms` (K,) the terms; the others are (K, T): payment per
-    unit lent, (1 + u) ** -term, the yearly nominal rate and the monthly rate u. `hazards`
-    (K, nodes, 2) holds hazard and its slope over logit(pd), from `logit_low` in steps of
-    `logit_step`. `costs` (11,) is what the compiled search wants of economics and return hurdle.
+    unit lent, (1 + u) ** -term, the yearly nominal rate, the monthly rate u, and the shadow prices'
+    charge per unit lent, which never falls along the ticks; `loss_price` is that per unit of
+    expected loss. `hazards` (K, nodes, 2) holds hazard and its slope over logit(pd), from
+    `logit_low` in steps of `logit_step`. `costs` (11,) is what the compiled search wants of
+    economics and return hurdle.
 
     >>> grid = Grid.of(book, market.policy)
     >>> grid.factor.shape, grid.terms.tolist(), grid.ticks[:2].tolist()
@@ -38,6 +41,8 @@ class Grid:
     decay: Array
     nominal: Array
     monthly: Array
+    charges: Array
+    loss_price: float
     hazards: Array
     logit_low: float
     logit_step: float
@@ -46,8 +51,8 @@ class Grid:
     costs: Array
 
     @classmethod
-    def of(cls, portfolio: Portfolio, policy: Policy) -> "Grid":
-        """Tabulate a policy."""
+    def of(cls, portfolio: Portfolio, policy: Policy, prices: ShadowPrices = NO_PRICES) -> "Grid":
+        """Tabulate a policy, under shadow prices if there are any."""
         ticks, terms = policy.ticks(), np.array(policy.terms, dtype=float)
         nominal = cashflow.nominal_rate(ticks[None], terms[:, None], portfolio.price.convention)
         nominal = np.ascontiguousarray(np.broadcast_to(nominal, (len(terms), len(ticks))))
@@ -56,13 +61,16 @@ class Grid:
         logit = np.linspace(_logit(PD_FLOOR), _logit(PD_CEILING), TABLE_NODES)
         smm = policy.economics.monthly_prepayment
         tables = [hazard_table(logit, horizon or term, smm) for term in terms]
+        factor = cashflow.monthly_payment(1.0, nominal, terms[:, None])
         return cls(
             ticks=ticks,
             terms=terms,
-            factor=cashflow.monthly_payment(1.0, nominal, terms[:, None]),
+            factor=factor,
             decay=np.exp(-terms[:, None] * np.log1p(monthly)),
             nominal=nominal,
             monthly=monthly,
+            charges=_charges(prices, factor, terms, policy.economics),
+            loss_price=prices.expected_loss,
             hazards=np.ascontiguousarray(np.stack(tables)),
             logit_low=float(logit[0]),
             logit_step=float(logit[1] - logit[0]),
@@ -125,8 +133,8 @@ class Optima:
     """The best tick of every cell, -1 where none is profitable; arrays of shape (cells,).
 
     `last` is the last tick within both limits, below the cell's first where there is none.
-    `npv` is after the shadow price; `profit` is p_accept * npv, and `below` and `above` are that of
-    the neighbouring ticks, whether a rule permits them or not.
+    `npv` is the loan's own; `profit` is p_accept times what the shadow prices leave of it, and
+    `below` and `above` are that of the neighbouring ticks, whether a rule permits them or not.
 
     >>> from finntelligence.search import best_ticks
     >>> optima = best_ticks(cells, market.grid)
@@ -148,6 +156,15 @@ class Optima:
 
 def _logit(p: float) -> float:
     return float(np.log(p / (1 - p)))
+
+
+def _charges(prices: ShadowPrices, factor: Array, terms: Array, economics: Economics) -> Array:
+    """Return what the shadow prices charge per unit lent, but for expected losses: (K, T)."""
+    apr = np.zeros_like(factor)
+    if prices.apr:
+        apr = cashflow.apr(np.array(1 - economics.origination_fee), factor, terms[:, None])
+        apr = np.maximum.accumulate(apr, axis=1)  # it rises but for the last bits of its root
+    return np.ascontiguousarray(prices.charge(np.ones_like(factor), apr, 0.0))
 
 
 def _costs(policy: Policy) -> Array:

@@ -21,6 +21,7 @@ from finntelligence.portfolio import Portfolio
 from finntelligence.response import PriceResponse, unsupported
 from finntelligence.rules import RULES
 from finntelligence.search import best_ticks
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
 
 __all__ = ["PAYMENT_RULES", "Cell", "Market", "Solution", "solve"]
 
@@ -36,9 +37,9 @@ _OPEN = np.full((1, 1, 1), np.nan)  # rate and payment of terms whose price is y
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """The two fitted models and the policy under which they price.
+    """The two fitted models, the policy under which they price, and what its limits cost.
 
-    `grid` is tabulated once, when a market is made.
+    `prices` are charged wherever offers are chosen. `grid` is tabulated when a market is made.
 
     >>> Market(portfolio=book, policy=market.policy, risk=market.acceptance, acceptance=market.risk)
     Traceback (most recent call last):
@@ -56,6 +57,7 @@ class Market:
     policy: Policy
     risk: PriceResponse
     acceptance: PriceResponse
+    prices: ShadowPrices = NO_PRICES
     grid: Grid = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Market:
             raise ModelMismatchError(
                 "acceptance: the book's prices never varied, so it cannot tell one from another"
             )
-        object.__setattr__(self, "grid", Grid.of(self.portfolio, self.policy))
+        object.__setattr__(self, "grid", Grid.of(self.portfolio, self.policy, self.prices))
 
 
 class Cell(NamedTuple):
@@ -155,14 +157,11 @@ class Solution:
         )
 
 
-def solve(
-    columns: Columns, market: Market, risk: Array, acceptance: Array, shadow_price: float = 0.0
-) -> Solution:
+def solve(columns: Columns, market: Market, risk: Array, acceptance: Array) -> Solution:
     """Find the best tick of every cell of n applicants.
 
     `columns` are the applicants' features (`features.application_columns`), each of shape (n,);
-    `risk` and `acceptance` the models' coefficients, (n, heads). `shadow_price` is charged per unit
-    of principal of a booked loan: the Lagrange multiplier of a budget.
+    `risk` and `acceptance` the models' coefficients, (n, heads).
 
     >>> from finntelligence.features import application_columns
     >>> columns = application_columns(asked)
@@ -208,7 +207,7 @@ def solve(
         final=high,
         factor_caps=caps,
         guessed=np.broadcast_to(guessed, shape),
-        optima=best_ticks(cells, grid, shadow_price),
+        optima=best_ticks(cells, grid),
     )
 
 

@@ -58,6 +58,7 @@ class Offer:
     contractual, to the cent. `expected_profit` is `p_accept` times the value of the booked loan.
     `binding` names the rule that keeps the price from a more profitable neighbour, if one does.
     `p_choice` is the probability that the customer picks this offer from the menu it is shown in.
+    `p_accept` and `expected_profit` are NaN where they are not known (`list_price`).
 
     >>> from finntelligence.optimiser import optimum
     >>> best = optimum(asked, market, risk, acceptance).offers[0]
@@ -200,16 +201,16 @@ def _term_problems(portfolio: Portfolio, value: object) -> list[FieldProblem]:
 
 
 def _unusable(portfolio: Portfolio, features: Mapping[str, object]) -> list[FieldProblem]:
+    found = {name: portfolio.field(name) for name in features}
     problems = []
-    unknown = [name for name in features if portfolio.field(name) is None]
+    unknown = [name for name, field in found.items() if field is None]
     for name in unknown[:MOST_PROBLEMS]:
         problems.append(FieldProblem(f"features.{name[:MOST_CHARACTERS]}", "is unknown"))
     if unknown:  # said once, so that a large body cannot make a larger answer
         known = ", ".join(f.name for f in portfolio.asked)
         last = problems.pop()
         problems.append(FieldProblem(last.field, f"{last.problem}; known: {known}"))
-    for name in features:
-        field = portfolio.field(name)
+    for name, field in found.items():
         if field is not None and field.role in _NOT_FOR_OFFERS:
             problems.append(FieldProblem(f"features.{name}", _NOT_FOR_OFFERS[field.role]))
     return problems

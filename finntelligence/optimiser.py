@@ -1,18 +1,19 @@
-"""The best offers to one applicant: the most profitable permitted rate of every (principal, term).
+"""The best offers to applicants: the most profitable permitted rate of every (principal, term).
 
 Exact: each rate is the one that valuing every tick would find (`finntelligence.search`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import cashflow
-from finntelligence.features import application_columns
+from finntelligence.features import application_columns, columns_of
 from finntelligence.grid import Grid, Optima
-from finntelligence.market import PAYMENT_RULES, Cell, Market, solve
+from finntelligence.market import PAYMENT_RULES, Cell, Market, Solution, solve
 from finntelligence.menu import MOST_CANDIDATES, best_menu, choice_probabilities
 from finntelligence.offers import Application, Offer, OfferTerms, terms_of
 from finntelligence.policy import Policy
@@ -20,9 +21,19 @@ from finntelligence.response import unsupported
 from finntelligence.rules import Candidates
 from finntelligence.value import default_hazard, loan_value
 
-__all__ = ["PRICE_RANGE", "Optimum", "candidates", "first_broken", "optimum", "terms_at"]
+__all__ = [
+    "PRICE_RANGE",
+    "Optimum",
+    "candidates",
+    "first_broken",
+    "optima",
+    "optimum",
+    "terms_at",
+]
 
 Array = NDArray[np.float64]
+
+_NEARLY_SURE = math.nextafter(1, 0)
 
 PRICE_RANGE = "PRICE_RANGE"
 """The pseudo-rule of the price range: the quotable rates within the trust region."""
@@ -46,7 +57,6 @@ def optimum(
     market: Market,
     risk: Array,
     acceptance: Array,
-    shadow_price: float = 0.0,
 ) -> Optimum:
     """Return the most profitable permitted offers, one per (principal, term), best first.
 
@@ -61,37 +71,71 @@ def optimum(
     >>> optimum(asked, strict, risk, acceptance)
     Optimum(offers=(), broken={'PD_CUTOFF': 12})
     """
-    columns = application_columns(application)
-    solution = solve(columns, market, risk[None], acceptance[None], shadow_price)
-    optima = solution.optima
-    won = np.flatnonzero(optima.tick >= 0)
-    rate = market.grid.nominal[won // solution.shape[2], optima.tick[won]]
-    ranked = won[np.lexsort((rate, -optima.profit[won]))]
-    shown, p_choice = _menu(optima, ranked, market.policy)
+    solution = solve(application_columns(application), market, risk[None], acceptance[None])
+    return _optimum(application, market, (risk, acceptance), solution, 0)
+
+
+def optima(
+    applications: Sequence[Application], market: Market, risk: Array, acceptance: Array
+) -> list[Optimum]:
+    """Return the `optimum` of each application, priced together: much faster than one by one.
+
+    `risk` and `acceptance` are the models' coefficients, each (n, heads).
+
+    >>> each = optima([asked, asked], market, np.tile(risk, (2, 1)), np.tile(acceptance, (2, 1)))
+    >>> each == [optimum(asked, market, risk, acceptance)] * 2
+    True
+    """
+    if not applications:
+        return []
+    solution = solve(columns_of(applications), market, risk, acceptance)
+    pairs = zip(risk, acceptance, strict=True)
+    return [
+        _optimum(application, market, pair, solution, row)
+        for row, (application, pair) in enumerate(zip(applications, pairs, strict=True))
+    ]
+
+
+def _optimum(
+    application: Application,
+    market: Market,
+    coefficients: tuple[Array, Array],
+    solution: Solution,
+    row: int,
+) -> Optimum:
+    """Return what a solution found for the application in one of its rows."""
+    optima, (_, terms, amounts) = solution.optima, solution.shape
+    start, end = row * terms * amounts, (row + 1) * terms * amounts
+    tick, profit = optima.tick[start:end].tolist(), optima.profit[start:end].tolist()
+    nominal = market.grid.nominal
+    won = [place for place, at in enumerate(tick) if at >= 0]
+    won.sort(key=lambda place: (-profit[place], nominal[place // amounts, tick[place]]))
+    shown, p_choice = _menu(optima, [start + place for place in won], market.policy)
     offers = tuple(
-        _offer(solution.cell(0, place), optima, market, shadow_price, p)
-        for place, p in zip(shown.tolist(), p_choice.tolist(), strict=True)
+        _offer(solution.cell(row, place - start), optima, place, market, p)
+        for place, p in zip(shown, p_choice, strict=True)
     )
     broken: dict[str, int] = {}
-    for place in np.flatnonzero(optima.tick < 0).tolist():
-        cell = solution.cell(0, place)
+    for cell in (solution.cell(row, place) for place, at in enumerate(tick) if at < 0):
         if not math.isnan(cell.principal):
-            code = first_broken(application, market, (risk, acceptance), cell)
+            code = first_broken(application, market, coefficients, cell)
             broken[code] = broken.get(code, 0) + 1
     return Optimum(offers=offers, broken=broken)
 
 
-def _menu(
-    optima: Optima, ranked: NDArray[np.int64], policy: Policy
-) -> tuple[NDArray[np.int64], Array]:
+def _menu(optima: Optima, ranked: list[int], policy: Policy) -> tuple[list[int], list[float]]:
     """Choose which of the ranked cells to show, and with what probability each is picked."""
     shown = ranked[: policy.menu_size]
-    p_accept = np.minimum(optima.p_accept, np.nextafter(1, 0))  # a sure one may round to 1
     if not policy.demand_choice:
         best = ranked[:MOST_CANDIDATES]
-        p, npv = p_accept[best], optima.npv[best]
-        shown = best[list(best_menu(p, npv, policy.dissimilarity, policy.menu_size))]
-    return shown, choice_probabilities(p_accept[shown], policy.dissimilarity)[0]
+        charged = optima.profit[best] / optima.p_accept[best]
+        menu = best_menu(_p_accept(optima, best), charged, policy.dissimilarity, policy.menu_size)
+        shown = [best[k] for k in menu]
+    return shown, choice_probabilities(_p_accept(optima, shown), policy.dissimilarity)[0].tolist()
+
+
+def _p_accept(optima: Optima, places: list[int]) -> Array:
+    return np.minimum(optima.p_accept[places], _NEARLY_SURE)  # a sure one may round to 1
 
 
 def first_broken(
@@ -141,42 +185,51 @@ def _payment_rule_below(cell: Cell, grid: Grid, tick: int) -> str | None:
     return None
 
 
-def _binding(cell: Cell, optima: Optima, grid: Grid) -> str | None:
+def _binding(cell: Cell, optima: Optima, place: int, grid: Grid) -> str | None:
     """Name what keeps the rate of a cell from a more profitable neighbour, if anything does."""
-    tick, profit = int(optima.tick[cell.place]), optima.profit[cell.place]
-    if optima.below[cell.place] > profit:
-        return PRICE_RANGE if tick == cell.first else "RAROC"
+    tick, profit = int(optima.tick[place]), optima.profit[place]
+    below, above = optima.below[place], optima.above[place]
+    if below > profit:
+        return PRICE_RANGE if tick == cell.first else _least_value(grid)
     if tick == len(grid.ticks) - 1:  # there is no rate above to ask
-        return PRICE_RANGE if optima.below[cell.place] < profit else None
-    if optima.above[cell.place] <= profit:  # at the lowest tick there is no rate below to ask
-        return PRICE_RANGE if tick == 0 and optima.above[cell.place] < profit else None
+        return PRICE_RANGE if below < profit else None
+    if above <= profit:  # at the lowest tick there is no rate below to ask
+        return PRICE_RANGE if tick == 0 and above < profit else None
     if tick == cell.final:
         return PRICE_RANGE
     code = _payment_rule_below(cell, grid, tick + 1)
-    return code or ("PD_CUTOFF" if cell.last == tick else "RAROC")
+    return code or ("PD_CUTOFF" if cell.last == tick else _least_value(grid))
 
 
-def _offer(
-    cell: Cell, optima: Optima, market: Market, shadow_price: float, p_choice: float
-) -> Offer:
-    grid, tick, principal = market.grid, int(optima.tick[cell.place]), cell.principal
+def _least_value(grid: Grid) -> str:
+    """Name the stricter rule on a loan's own value, which a negative charge may pay to break.
+
+    A return on capital at the hurdle is an NPV of 0.
+    """
+    floor, economics = grid.minimum_raroc, grid.economics
+    stricter = floor is not None and floor > economics.hurdle_rate and economics.capital_ratio > 0
+    return "RAROC" if stricter else "EXPECTED_LOSS"
+
+
+def _offer(cell: Cell, optima: Optima, place: int, market: Market, p_choice: float) -> Offer:
+    grid, tick, principal = market.grid, int(optima.tick[place]), cell.principal
     nominal = float(grid.nominal[cell.row, tick])
     received = principal * (1 - market.policy.economics.origination_fee)
     level, total = cashflow.contract_payments(principal, nominal, cell.term_months)
     exact = principal * float(grid.factor[cell.row, tick])
-    p_accept = float(optima.p_accept[cell.place])
+    p_accept = float(optima.p_accept[place])
     return Offer(
         principal=principal,
         term_months=cell.term_months,
         quoted_rate=float(grid.ticks[tick]),
         nominal_rate=nominal,
-        apr=float(cashflow.apr(received, exact, cell.term_months)),
+        apr=cashflow.one_apr(received, exact, cell.term_months),
         monthly_payment=level,
         total_cost=round(total - received, 2),
         p_accept=p_accept,
-        pd_lifetime=1 / (1 + math.exp(-optima.risk_logit[cell.place])),
-        expected_profit=p_accept * (float(optima.npv[cell.place]) + shadow_price * principal),
-        binding=_binding(cell, optima, grid),
+        pd_lifetime=1 / (1 + math.exp(-optima.risk_logit[place])),
+        expected_profit=p_accept * float(optima.npv[place]),
+        binding=_binding(cell, optima, place, grid),
         p_choice=p_choice,
     )
 

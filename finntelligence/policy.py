@@ -16,7 +16,7 @@ from finntelligence.fields import Kind, Role
 from finntelligence.portfolio import Portfolio, read_economics
 from finntelligence.value import Economics
 
-__all__ = ["TICK_SLACK", "Experiment", "Jurisdictions", "Policy"]
+__all__ = ["LIST_PRICE", "TICK_SLACK", "Degrade", "Experiment", "Jurisdictions", "Policy"]
 
 Array = NDArray[np.float64]
 
@@ -60,6 +60,23 @@ class Experiment:
     salt: str
 
 
+LIST_PRICE = "list_price"
+"""The one way to offer without the acceptance model: at the list price (`list_price`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degrade:
+    """What to do while a model does not answer: `acceptance` is `LIST_PRICE`.
+
+    There is nothing to say of the risk model: without it nobody is offered anything.
+
+    >>> Policy.from_mapping(book, {"degrade": {"acceptance": "list_price"}}).degrade
+    Degrade(acceptance='list_price')
+    """
+
+    acceptance: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A validated lending policy; rates are fractions in the book's quoted convention.
@@ -69,7 +86,8 @@ class Policy:
     A cap of None does not apply; `jurisdictions` has caps on the APR by the value of a declared
     field. At most `menu_size` offers are shown: the most profitable ones where the policy must
     `demand_choice`, else the menu of highest profit, in which offers of `dissimilarity` mu compete
-    (`finntelligence.menu`). Without an `experiment` every price is the best one. `digest` is the
+    (`finntelligence.menu`). Without an `experiment` every price is the best one; without
+    `degrade` there is no offer unless both models answer. `digest` is the
     SHA-256 of the effective content.
 
     >>> policy = Policy.from_mapping(book, {"apr_cap": 0.24, "tick": 0.0025})
@@ -101,6 +119,7 @@ class Policy:
     if_missing: Mapping[str, str]
     economics: Economics
     experiment: Experiment | None
+    degrade: Degrade | None
     digest: str
 
     @classmethod
@@ -147,6 +166,7 @@ class Policy:
             if_missing=portfolio.if_missing,
             economics=Economics(**economics),
             experiment=_experiment(section),
+            degrade=_degrade(section),
             digest=content_digest({"policy": content, "economics": economics}),
         )
         trust.close()
@@ -239,6 +259,16 @@ def _experiment(section: Section) -> Experiment | None:
     )
     inner.close()
     return experiment
+
+
+def _degrade(section: Section) -> Degrade | None:
+    if not section.has("degrade"):
+        return None
+    inner = section.section("degrade")
+    if (way := inner.text("acceptance")) != LIST_PRICE:
+        raise inner.fail("acceptance", f"must be {LIST_PRICE}, is {way!r}")
+    inner.close()
+    return Degrade(acceptance=way)
 
 
 def _ratios(section: Section) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ differ from book to book (list price, benchmark) are small declared rules, never
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -115,6 +115,8 @@ class Portfolio:
     """One declared book; immutable, and identified by the SHA-256 of its declaration.
 
     Models are judged on the newest part of its history, or where `random_holdout` on a random part.
+    `features` are the fields a model may see; `asked` those an application carries: features, and
+    what says which law applies.
 
     >>> book.name, book.field("fico").maximum, len(book.fields), len(book.asked)
     ('simulated', 850.0, 11, 10)
@@ -136,20 +138,23 @@ class Portfolio:
     example: Mapping[str, Any]
     declaration: Mapping[str, Any]
     digest: str
+    features: tuple[Field, ...] = field(init=False, repr=False)
+    asked: tuple[Field, ...] = field(init=False, repr=False)
+    _by_name: Mapping[str, Field] = field(init=False, repr=False)
 
-    @property
-    def features(self) -> tuple[Field, ...]:
-        """The fields a model may see, by name."""
-        return tuple(f for f in self.fields if f.role is Role.FEATURE)
-
-    @property
-    def asked(self) -> tuple[Field, ...]:
-        """The fields an application carries: features, and what says which law applies."""
-        return tuple(f for f in self.fields if f.role in (Role.FEATURE, Role.JURISDICTION))
+    def __post_init__(self) -> None:
+        asked = (Role.FEATURE, Role.JURISDICTION)
+        found = {
+            "features": tuple(f for f in self.fields if f.role is Role.FEATURE),
+            "asked": tuple(f for f in self.fields if f.role in asked),
+            "_by_name": {f.name: f for f in self.fields},
+        }
+        for name, value in found.items():  # once, not for every application
+            object.__setattr__(self, name, value)
 
     def field(self, name: str) -> Field | None:
         """Return the field called `name`, or None."""
-        return next((f for f in self.fields if f.name == name), None)
+        return self._by_name.get(name)
 
     @classmethod
     def from_mapping(cls, declaration: Mapping[str, Any]) -> "Portfolio":

@@ -8,13 +8,13 @@ surface is analytic, smooth and monotone in the price. The same code serves trai
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from finntelligence.basis import BasisColumn, basis
+from finntelligence.basis import Basis, BasisColumn
 from finntelligence.errors import ModelMismatchError
 from finntelligence.features import feature_names
 from finntelligence.heads import ALONG_PRICE, Head, clipped, problem_of
@@ -40,6 +40,8 @@ SPEC_ATTRIBUTE = "finntelligence"
 """The booster attribute that holds an artefact's JSON."""
 PTI_SHARE_CAP = 0.5
 """The largest payment over income that models tell apart; a payment without income counts so."""
+
+_ROWS = 512  # whose parts fit into a core's cache
 
 Phi = Callable[[OfferTerms, "PriceResponse"], Array]
 
@@ -88,9 +90,9 @@ class PriceLine:
 class PriceResponse:
     """A fitted model without its trees; with the booster's output it gives the coefficients.
 
-    `linear` has shape (heads, 1 + basis): intercept, then one weight per basis column.
-    `calibration` (intercept, slope > 0) applies to the total logit; `income_fill` is the monthly
-    income that an unknown one counts as, and `evidence` what training says of itself.
+    `linear` has shape (heads, 1 + basis): intercept, then one weight per basis column; `columns`
+    computes these. `calibration` (intercept, slope > 0) applies to the total logit; `income_fill`
+    is the monthly income that an unknown one counts as, `evidence` what training says of itself.
 
     >>> market.acceptance.probability(acceptance, terms).round(4).tolist()
     [0.5, 0.4502]
@@ -110,6 +112,7 @@ class PriceResponse:
     calibration: tuple[float, float]
     income_fill: float
     evidence: Mapping[str, Any]
+    columns: Basis = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.linear.shape != (len(self.heads), 1 + len(self.basis)):
@@ -126,6 +129,7 @@ class PriceResponse:
             raise ModelMismatchError(f"{self.model}: basis of unknown features {sorted(unknown)}")
         if not self.calibration[1] > 0:
             raise ModelMismatchError(f"{self.model}: calibration slope must be above 0")
+        object.__setattr__(self, "columns", Basis.of(self.basis, self.features))
 
     @property
     def tree_heads(self) -> tuple[int, ...]:
@@ -177,9 +181,9 @@ class PriceResponse:
         """
         added = np.zeros((len(matrix), len(self.heads), len(self.features) + 1))
         added[:, :, -1] = self.linear[:, 0]
-        for j, column in enumerate(self.basis, start=1):
-            place = self.features.index(column.feature)
-            added[:, :, place] += column.values(matrix[:, place])[:, None] * self.linear[:, j]
+        values = self.columns.values(matrix)
+        for j, place in enumerate(self.columns.position.tolist()):
+            added[:, :, place] += values[:, j, None] * self.linear[:, 1 + j]
         if trees is not None:
             scales = np.array([self.heads[i].scale for i in self.tree_heads])
             added[:, list(self.tree_heads)] += trees * scales[:, None]
@@ -191,10 +195,15 @@ class PriceResponse:
         Terms are added in column order: a matrix product would give one row other last bits than
         the same row in a batch.
         """
-        columns = basis(self.basis, self.features, matrix)
-        total = np.repeat(self.linear[None, :, 0], len(matrix), axis=0)
-        for j in range(columns.shape[1]):
-            total += columns[:, j, None] * self.linear[None, :, 1 + j]
+        total = np.empty((len(matrix), len(self.heads)))
+        for start in range(0, len(matrix), _ROWS):
+            rows = slice(start, start + _ROWS)
+            parts = np.empty((len(total[rows]), 1 + len(self.basis), len(self.heads)))
+            parts[:, 0] = self.linear[:, 0]
+            np.multiply(
+                self.columns.values(matrix[rows])[:, :, None], self.linear.T[1:], out=parts[:, 1:]
+            )
+            total[rows] = np.add.accumulate(parts, axis=1)[:, -1]
         return total
 
     def probability(self, coefficients: Array, terms: OfferTerms) -> Array:
@@ -248,7 +257,7 @@ class PriceResponse:
             raise ModelMismatchError(
                 f"model format is {content.get('format')!r}, this engine reads {FORMAT!r}"
             )
-        if missing := [entry.name for entry in fields(cls) if entry.name not in content]:
+        if missing := [f.name for f in fields(cls) if f.init and f.name not in content]:
             raise ModelMismatchError(f"model lacks {', '.join(missing)}")
         try:
             return cls._read(content)

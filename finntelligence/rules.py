@@ -15,7 +15,7 @@ from finntelligence.offers import OfferTerms
 from finntelligence.policy import Policy
 from finntelligence.value import LoanValue
 
-__all__ = ["RULES", "Candidates", "Rule"]
+__all__ = ["RULES", "Candidates", "Rule", "first_forbidding"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -168,3 +168,19 @@ RULES: tuple[Rule, ...] = (
 A payment cap here is kept by the optimiser. What judges is kept by the search itself, which must
 learn of a new one.
 """
+
+
+def first_forbidding(candidates: Candidates, policy: Policy) -> list[str | None]:
+    """Return the code of the first of `RULES` that forbids each of n offers, None where none does.
+
+    >>> from finntelligence.optimiser import candidates
+    >>> valued = candidates(asked, market, risk, acceptance, terms)
+    >>> from dataclasses import replace
+    >>> first_forbidding(valued, replace(market.policy, pd_cutoff=0.101))
+    [None, 'PD_CUTOFF']
+    """
+    first: list[str | None] = [None] * len(candidates.terms.quoted_rate)
+    for rule in reversed(RULES):
+        permitted = np.broadcast_to(rule.permits(candidates, policy), len(first))
+        first = [code if ok else rule.code for code, ok in zip(first, permitted, strict=True)]
+    return first

@@ -51,38 +51,41 @@ RESULTS = 8
 BLOCK = 24  # ticks between the points of numpy's first level
 
 
-def best_ticks(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Optima:
+def best_ticks(cells: Cells, grid: Grid) -> Optima:
     """Return the most profitable permitted tick of every cell; at equal profit the lowest.
 
-    `shadow_price` is charged per unit of principal of a booked loan (Lagrangian of a budget).
+    Profit is after what the grid's shadow prices charge.
 
     >>> optima = best_ticks(cells, market.grid)
     >>> market.grid.ticks[optima.tick].tolist(), optima.npv.round(2).tolist()
     ([0.1508], [1202.03])
-    >>> dearer = best_ticks(cells, market.grid, shadow_price=0.05)
-    >>> market.grid.ticks[dearer.tick].tolist(), dearer.npv.round(2).tolist()
-    ([0.1786], [1017.76])
+    >>> from finntelligence.shadow_prices import ShadowPrices
+    >>> dear = Grid.of(market.portfolio, market.policy, ShadowPrices(principal=0.05))
+    >>> optima = best_ticks(cells, dear)
+    >>> market.grid.ticks[optima.tick].tolist(), optima.npv.round(2).tolist()
+    ([0.1786], [1617.76])
 
     Raises:
         ValueError: when a cell's ticks or row are outside the grid (the compiled search).
     """
     if compiled is None:
-        return best_ticks_numpy(cells, grid, shadow_price)
+        return best_ticks_numpy(cells, grid)
     table = cells.table()
     result = np.zeros((len(table), RESULTS))
     compiled(
         table,
         result,
-        *(grid.ticks, grid.factor, grid.decay, grid.monthly, grid.terms, grid.hazards),
+        *(grid.ticks, grid.factor, grid.decay, grid.monthly, grid.charges, grid.terms),
+        grid.hazards,
         grid.costs,
         grid.logit_low,
         grid.logit_step,
-        shadow_price,
+        grid.loss_price * grid.economics.lgd,
     )
     return _optima(result)
 
 
-def best_ticks_numpy(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Optima:
+def best_ticks_numpy(cells: Cells, grid: Grid) -> Optima:
     """Do what `best_ticks` does with numpy alone.
 
     Every `BLOCK`th tick is valued first; then all ticks of the blocks whose bound reaches the best
@@ -103,16 +106,16 @@ def best_ticks_numpy(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Opt
     blocks = int(np.max(high - low)) // BLOCK + 1
     edges = np.minimum(low[:, None] + np.arange(blocks + 1) * BLOCK, high[:, None])
     owner = np.repeat(live, edges.shape[1])
-    value = _evaluate(table[owner], edges.ravel(), grid, shadow_price)
+    value = _evaluate(table[owner], edges.ravel(), grid)
     coarse = value.profit.reshape(edges.shape)
-    bound = _bounds(table[owner], edges, value, grid, shadow_price)
+    bound = _bounds(table[owner], edges, value, grid)
     reach = np.maximum(coarse.max(axis=1), 0)
     cell, block = np.nonzero((bound > 0) & (bound >= reach[:, None]))
     ticks = edges[cell, block][:, None] + np.arange(BLOCK + 1)
     inside = ticks <= edges[cell, block + 1][:, None]
     chosen = np.concatenate([np.repeat(live[cell], BLOCK + 1)[inside.ravel()], owner])
     ticks_all = np.concatenate([ticks[inside], edges.ravel()])
-    fine = _evaluate(table[chosen], ticks_all, grid, shadow_price)
+    fine = _evaluate(table[chosen], ticks_all, grid)
     order = np.lexsort((ticks_all, -fine.profit, chosen))
     first = order[np.unique(chosen[order], return_index=True)[1]]
     won = first[fine.profit[first] > 0]
@@ -122,8 +125,8 @@ def best_ticks_numpy(cells: Cells, grid: Grid, shadow_price: float = 0.0) -> Opt
         result[rows, column] = values[won]
     for column, step in ((6, -1), (7, 1)):
         beside = np.clip(at + step, 0, len(grid.ticks) - 1)
-        neighbour = _evaluate(table[rows], beside, grid, shadow_price)
-        result[rows, column] = neighbour.p_accept * neighbour.npv
+        neighbour = _evaluate(table[rows], beside, grid)
+        result[rows, column] = neighbour.p_accept * neighbour.charged
     return _optima(result)
 
 
@@ -133,11 +136,12 @@ class _Points:
     logit: Array
     hazard: Array
     npv: Array
+    charged: Array
     profit: Array
     months_alive: Array
 
 
-def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid, shadow_price: float) -> _Points:
+def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid) -> _Points:
     """Value one tick for each row of stacked cells."""
     _, _, row, principal, benchmark, a0, a_gap, a_hinge, *_ = table.T
     k = row.astype(int)
@@ -148,14 +152,16 @@ def _evaluate(table: Array, tick: NDArray[np.int64], grid: Grid, shadow_price: f
     logit = _risk_logit(table, tick, grid)
     hazard = _hazard(grid, k, logit)
     value = loan_value(principal, grid.nominal[k, tick], grid.terms[k], hazard, grid.economics)
-    npv = value.npv - shadow_price * principal
+    charged = value.npv - principal * grid.charges[k, tick] - grid.loss_price * value.expected_loss
     floor = -np.inf if grid.minimum_raroc is None else grid.minimum_raroc
-    profit = np.where((npv > 0) & (value.raroc >= floor), p_accept * npv, -1.0)
+    permitted = (value.npv > 0) & (charged > 0) & (value.raroc >= floor)
+    profit = np.where(permitted, p_accept * charged, -1.0)
     return _Points(
         p_accept=p_accept,
         logit=logit,
         hazard=hazard,
-        npv=npv,
+        npv=value.npv,
+        charged=charged,
         profit=profit,
         months_alive=value.months_alive,
     )
@@ -187,9 +193,7 @@ def _last_within_limits(table: Array, grid: Grid) -> NDArray[np.int64]:
     return inside
 
 
-def _bounds(
-    table: Array, edges: NDArray[np.int64], at: _Points, grid: Grid, shadow_price: float
-) -> Array:
+def _bounds(table: Array, edges: NDArray[np.int64], at: _Points, grid: Grid) -> Array:
     """Upper bound of the profit in every block, shape (cells, blocks)."""
     shape = edges.shape
     k = table[:, 2].astype(int).reshape(shape)[:, :-1]
@@ -198,9 +202,10 @@ def _bounds(
     term, nominal = grid.terms[k], grid.nominal[k, edges[:, 1:]]
     high = loan_value(lent, nominal, term, hazard[:, :-1], e)
     on_balance = high.npv - high.fee + high.acquisition + _per_month(high.months_alive, e)
+    on_balance = on_balance - grid.loss_price * high.expected_loss  # a default is dearer by it
     npv = (
         high.fee
-        - shadow_price * lent
+        - lent * grid.charges[k, edges[:, :-1]]
         - high.acquisition
         - _per_month(at.months_alive.reshape(shape)[:, 1:], e)
         + np.maximum(on_balance, 0)

@@ -17,9 +17,9 @@ from finntelligence.explain import (
 from finntelligence.market import Cell, Market
 from finntelligence.offers import Application, Offer, OfferTerms
 from finntelligence.optimiser import candidates
-from finntelligence.policy import TICK_SLACK, Policy
+from finntelligence.policy import TICK_SLACK
 from finntelligence.response import PriceResponse
-from finntelligence.rules import RULES, Candidates
+from finntelligence.rules import first_forbidding
 
 __all__ = ["NEIGHBOURS", "WATERFALL", "Explanation", "Neighbour", "why_this"]
 
@@ -134,7 +134,7 @@ def why_this(
                 expected_profit=float(valued.expected_profit[i]),
                 broken=broken,
             )
-            for i, broken in enumerate(_first_broken(valued, market.policy)[1:], start=1)
+            for i, broken in enumerate(first_forbidding(valued, market.policy)[1:], start=1)
         ),
         binding=offer.binding,
     )
@@ -145,15 +145,6 @@ def _neighbours(market: Market, cell: Cell, tick: int) -> list[int]:
     steps = [points * _BASIS_POINT / market.policy.tick for points in NEIGHBOURS]
     places = [tick + round(step) for step in steps if abs(step - round(step)) < TICK_SLACK]
     return [place for place in places if cell.first <= place <= cell.final]
-
-
-def _first_broken(valued: Candidates, policy: Policy) -> list[str | None]:
-    """Return the code of the first rule that each rate breaks, None where it breaks none."""
-    first: list[str | None] = [None] * len(valued.terms.quoted_rate)
-    for rule in reversed(RULES):
-        permitted = np.broadcast_to(rule.permits(valued, policy), len(first))
-        first = [code if ok else rule.code for code, ok in zip(first, permitted, strict=True)]
-    return first
 
 
 def _price_slope(acceptance: PriceResponse, coefficients: Array, terms: OfferTerms) -> float:

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from runners.envelope import Sealed
 from runners.guard import guard
 from runners.linger import Linger
 from runners.scorers import Scorers
@@ -27,6 +28,7 @@ class AcceptanceRunner:
     """Scores applicants for acceptance; adaptive batching, scaled on its own."""
 
     stored = asked_pair().reference(Capability.ACCEPTANCE)
+    before = asked_pair().before(Capability.ACCEPTANCE)
 
     def __init__(self) -> None:
         pair, model = asked_pair(), Capability.ACCEPTANCE
@@ -39,7 +41,7 @@ class AcceptanceRunner:
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n sealed rows."""
         return self._scorers.coefficients(rows)
 

@@ -6,19 +6,34 @@ of a few columns more or less still fit into one batch.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
+from bentoml.exceptions import InvalidArgument
 from numpy.typing import NDArray
+from pydantic import AfterValidator
 
 from finntelligence.errors import ModelUnavailableError
 
-__all__ = ["answered", "opened", "sealed"]
+__all__ = ["Sealed", "answered", "opened", "sealed"]
 
 Array = NDArray[np.float64]
 Answer = Callable[[Array], Array]
 
 ROW_BLOCK = 64  # a row is as many times so many columns wide as it needs
 ANSWER_BLOCK = 8  # so is an answer along each axis: one split between two batches fits together
+
+
+def _refuse_unsealed(rows: Array) -> Array:
+    if rows.ndim != 2 or not rows.size or rows.shape[1] % ROW_BLOCK or rows.dtype != np.float64:
+        # not a ValueError, of which BentoML would log the rows
+        raise InvalidArgument(f"rows are float64 of a multiple of {ROW_BLOCK} columns")
+    return rows
+
+
+Sealed = Annotated[Array, AfterValidator(_refuse_unsealed)]
+"""Sealed rows as a runner takes them: checked before they meet others in an adaptive batch, which
+one misfit would spoil for all."""
 
 
 def sealed(rows: Array, model_id: float) -> Array:

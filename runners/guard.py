@@ -14,9 +14,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import bentoml
 import click
-from _bentoml_impl.client import RemoteProxy  # type: ignore[import-untyped]
 from _bentoml_impl.serde import PickleSerde  # type: ignore[import-untyped]
 from bentoml.exceptions import BentoMLException
 from starlette.responses import JSONResponse
@@ -25,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runners.arrays import read_arrays_only
 from runners.settings import RunnerSettings
 
-__all__ = ["SECRET", "FrontOnly", "guard", "share_secret", "trusted"]
+__all__ = ["SECRET", "FrontOnly", "credentials", "guard", "share_secret"]
 
 SECRET = "FINNT_RUNNER_SECRET"
 """The variable through which a service's processes know their secret."""
@@ -42,7 +40,7 @@ class FrontOnly:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._expected = _credentials()
+        self._expected = credentials()
         self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,22 +77,16 @@ class FrontOnly:
 def guard(runner: Any) -> None:
     """Have a runner service answer its front alone, and read arrays alone."""
     read_arrays_only()
+    for method in runner.apis.values():
+        # else BentoML makes each answer's JSON schema, to find out how to call what it answers with
+        method.output_spec.media_type = PickleSerde.media_type
     runner.add_asgi_middleware(FrontOnly)
 
 
-def trusted(runner: Any) -> Any:
-    """Return the front's dependency on a guarded runner, to which it shows the secret."""
-    return _Trusted(on=runner)
-
-
-class _Trusted(bentoml.Dependency[Any]):  # type: ignore[misc]  # untyped
-    def get(self, **words: Any) -> Any:
-        proxy = super().get(**words)
-        credentials = _credentials()
-        if isinstance(proxy, RemoteProxy) and credentials is not None:
-            # the session, made at the first call, sends these with each request
-            proxy.to_async.default_headers["Authorization"] = credentials
-        return proxy
+def credentials() -> str | None:
+    """Return what a front shows to its runners; None while there is no secret."""
+    secret = RunnerSettings().secret
+    return None if secret is None else f"Bearer {secret.get_secret_value()}"
 
 
 def share_secret() -> None:
@@ -116,11 +108,6 @@ def share_secret() -> None:
             "same secret, 32 characters or more, such as `openssl rand -hex 32` prints"
         )
     os.environ[SECRET] = secrets.token_hex(32)
-
-
-def _credentials() -> str | None:
-    secret = RunnerSettings().secret
-    return None if secret is None else f"Bearer {secret.get_secret_value()}"
 
 
 def _is_probe(scope: Scope) -> bool:

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.portfolio import Capability
+from runners.envelope import Sealed
 from runners.guard import guard
 from runners.linger import Linger
 from runners.scorers import Scorers
@@ -27,6 +28,7 @@ class RiskRunner:
     """Scores applicants for risk; adaptive batching, scaled on its own."""
 
     stored = asked_pair().reference(Capability.RISK)
+    before = asked_pair().before(Capability.RISK)
 
     def __init__(self) -> None:
         pair, model = asked_pair(), Capability.RISK
@@ -39,7 +41,7 @@ class RiskRunner:
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def coefficients(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n sealed rows."""
         return self._scorers.coefficients(rows)
 
@@ -48,7 +50,7 @@ class RiskRunner:
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def explain(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def explain(self, rows: Sealed) -> NDArray[np.float64]:
         """Return what each column adds to each head, (n, heads, features + 1), likewise."""
         return self._scorers.contributions(rows)
 

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import bentoml
 import numpy as np
@@ -17,7 +17,6 @@ import xgboost as xgb
 import yaml
 from bentoml.models import BentoModel
 from numpy.typing import NDArray
-from pydantic import BaseModel
 
 from finntelligence import __version__
 from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
@@ -26,20 +25,14 @@ from finntelligence.market import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
+from runners.settings import Alias, Arguments
 
-__all__ = ["ROOT", "Alias", "Arguments", "Scorer", "ServedPair", "asked_pair"]
+__all__ = ["ROOT", "Scorer", "ServedPair", "asked_pair"]
 
 Array = NDArray[np.float64]
-Alias = Literal["production", "staging"]
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-class Arguments(BaseModel):
-    """What `bentoml serve --arg` and `bentoml build --arg` accept."""
-
-    portfolio: str = "simulated"
-    alias: Alias = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +74,7 @@ class ServedPair:
             else f"run `finnt promote {portfolio} --to {alias}`"
         )
         self.path = root / "build" / portfolio / named
+        self.prices_path = self.path.with_name("shadow-prices.json")
         try:
             self.content: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
@@ -154,18 +148,37 @@ class ServedPair:
             found.append(_scorer(path, model, tag))
         return self._market(*found)
 
+    @property
+    def policy_path(self) -> Path:
+        """Where the lending policy is."""
+        return self.root / "policy.yaml"
+
     def policies(self) -> Any:
         """Return the content of policy.yaml.
 
         Raises:
             InvalidDeclarationError: when it cannot be read.
         """
-        path = self.root / "policy.yaml"
+        path = self.policy_path
         try:
             return yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             told = " ".join(str(error).split())  # YAML's own takes several lines
             raise InvalidDeclarationError(f"{path.name} cannot be read: {told}") from error
+
+    def prices(self) -> ShadowPrices:
+        """Return the shadow prices in force: those of the file, or none.
+
+        Raises:
+            InvalidDeclarationError: when the file holds none.
+        """
+        name = self.prices_path.name
+        try:
+            return ShadowPrices.from_mapping(json.loads(self.prices_path.read_bytes()))
+        except FileNotFoundError:
+            return NO_PRICES
+        except (OSError, ValueError) as error:
+            raise InvalidDeclarationError(f"{name} cannot be read: {error}") from error
 
     def _market(self, risk: Scorer, acceptance: Scorer) -> tuple[Market, dict[str, Scorer]]:
         portfolio = risk.response.portfolio
@@ -174,11 +187,16 @@ class ServedPair:
             policy=Policy.in_force(portfolio, self.policies()),
             risk=risk.response,
             acceptance=acceptance.response,
+            prices=self.prices(),
         )
         return market, {"risk": risk, "acceptance": acceptance}
 
     def all_versions(self, market: Market) -> dict[str, str]:
-        """Exact ids of all that decides: pair, models, portfolio, policy, engine; and the alias."""
+        """Exact ids of all that decides: pair, models, portfolio, policy, engine; and the alias.
+
+        Where the portfolio's limits have shadow prices, theirs too.
+        """
+        priced = {} if market.prices == NO_PRICES else {"shadow_prices": market.prices.digest}
         return {
             **self.versions,
             "pair": self.pair,
@@ -186,6 +204,7 @@ class ServedPair:
             "portfolio": market.portfolio.digest,
             "policy": market.policy.digest,
             "engine": __version__,
+            **priced,
         }
 
     def _entry(self, model: Capability) -> dict[str, str]:
@@ -204,6 +223,20 @@ class ServedPair:
     def reference(self, model: Capability) -> BentoModel:
         """Return the reference by which a Bento carries the model."""
         return BentoModel(self.tags[model])
+
+    def before(self, model: Capability) -> BentoModel | None:
+        """Return the reference to the model of the pair that was published before this one.
+
+        None where nobody knows it, the store lacks it, or it is this pair's too. A Bento carries
+        it, so that its runners may replace others while fronts of the pair before ask them.
+        """
+        kept = [path for path in self.path.parent.glob("served/*.json") if path.stem != self.pair]
+        try:
+            path = max(kept, key=lambda each: each.stat().st_mtime)
+            tag = str(json.loads(path.read_text(encoding="utf-8"))["models"][model]["tag"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return BentoModel(tag) if tag != self.tags[model] and _is_stored(tag) else None
 
     @property
     def evidence(self) -> BentoModel:
@@ -263,6 +296,14 @@ def asked_pair() -> ServedPair:
     """Return the pair that this process was started for, as it is published now."""
     asked = bentoml.use_arguments(Arguments)
     return ServedPair(asked.portfolio, ROOT, asked.alias)
+
+
+def _is_stored(tag: str) -> bool:
+    try:
+        bentoml.models.get(tag)
+    except bentoml.exceptions.BentoMLException:
+        return False
+    return True
 
 
 def _scorer(path: Path, model: Capability, version: str) -> Scorer:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import pydantic_core
 import sqlalchemy as sa
 
 from finntelligence.declaration import canonical_json
@@ -15,6 +17,7 @@ from serving.record.database import current, opened, snapshot
 from serving.record.entry import Entry, Outcome, micros
 from serving.record.errors import RecordUnavailableError
 from serving.record.idempotency import Answered, claimed, known
+from serving.record.links import Links, links
 from serving.record.outcomes import attached
 from serving.record.reader import Recorded, shown
 from serving.record.replay import Loader, Replay, replay
@@ -25,6 +28,8 @@ from serving.record.writer import Transaction, Work, Writer, now_us
 __all__ = ["DecisionLog"]
 
 _DRAIN_S = 30
+_READERS = 2  # threads that read what was decided
+_REPLAYERS = 1  # and that compute it again, a few hundredths of a second each
 _Found = TypeVar("_Found")
 
 
@@ -35,6 +40,9 @@ class DecisionLog:
     engine: sa.Engine
     settings: RecordSettings
     writer: Writer
+    # each of its own, so that none of them keeps an offer from its idempotency key
+    readers: Executor = field(default_factory=lambda: ThreadPoolExecutor(_READERS, "read"))
+    replayers: Executor = field(default_factory=lambda: ThreadPoolExecutor(_REPLAYERS, "replay"))
 
     @classmethod
     def open(cls, settings: RecordSettings, portfolio: str, root: Path) -> Self:
@@ -116,7 +124,16 @@ class DecisionLog:
             UnknownDecisionError: when there is no such decision.
             RecordUnavailableError: when the record does not answer.
         """
-        return await self._read(lambda: shown(self.engine, decision_id))
+        return await self._read(lambda: shown(self.engine, decision_id), self.readers)
+
+    async def links(self, decision_id: str) -> Links:
+        """Return where a decision stands in the record, and whether its own links hold.
+
+        Raises:
+            UnknownDecisionError: when there is no such decision.
+            RecordUnavailableError: when the record does not answer.
+        """
+        return await self._read(lambda: links(self.engine, decision_id), self.readers)
 
     async def replay(self, decision_id: str, load: Loader | None = None) -> Replay:
         """Compute a decision again; see `serving.record.replay`.
@@ -126,7 +143,7 @@ class DecisionLog:
             ModelMismatchError: when neither the record nor `load` knows what decided.
             RecordUnavailableError: when the record does not answer.
         """
-        return await self._read(lambda: replay(self.engine, decision_id, load))
+        return await self._read(lambda: replay(self.engine, decision_id, load), self.replayers)
 
     async def keep(self, contents: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         """Keep documents, each once; return each one's digest, for `Entry.documents`.
@@ -152,11 +169,13 @@ class DecisionLog:
     async def close(self) -> None:
         """Take no more entries, write those that wait, disconnect."""
         await asyncio.to_thread(self.writer.close, _DRAIN_S)
+        for executor in (self.readers, self.replayers):
+            executor.shutdown(wait=False, cancel_futures=True)
         self.engine.dispose()
 
     def _event(self, entry: Entry) -> Event:
-        content = canonical_json(entry.to_content())
-        if len(content) > self.settings.max_entry_bytes:
+        content = _json(entry.to_content())
+        if len(content.encode()) > self.settings.max_entry_bytes:
             most = self.settings.max_entry_bytes
             raise RecordUnavailableError(f"an entry of the decision record exceeds {most} bytes")
         at_us = micros(entry.at)
@@ -166,13 +185,25 @@ class DecisionLog:
         future = self.writer.submit(work)
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await asyncio.wrap_future(future)
+                return await future
         except TimeoutError as error:
             raise RecordUnavailableError("the decision record does not answer in time") from error
 
-    async def _read(self, read: Callable[[], _Found]) -> _Found:
+    async def _read(self, read: Callable[[], _Found], executor: Executor | None = None) -> _Found:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self.settings.timeout_s):
-                return await asyncio.to_thread(read)
+                return await loop.run_in_executor(executor, read)
         except TimeoutError as error:
             raise RecordUnavailableError("the decision record does not answer in time") from error
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    """Return an entry as JSON, ten times faster than the canonical form.
+
+    Raises:
+        ValueError: when JSON cannot say it.
+    """
+    text = pydantic_core.to_json(content).decode()
+    # what may be no number is left to the writer that refuses those
+    return canonical_json(content) if "NaN" in text or "Infinity" in text else text

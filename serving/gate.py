@@ -1,4 +1,4 @@
-"""The lock on the doors: who asks, whether they may, and whether there is room for them.
+"""The lock on the doors: who asks, and whether they may; `turns` has room for them or not.
 
 Both doors of a worker share one `Gate`. Without keys (FINNT_AUTH_OFF) the doors must be on
 loopback: the service refuses to start otherwise, and a request that arrives on another address, or
@@ -22,8 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from finntelligence.errors import FinntelligenceError
-from serving import metrics
-from serving.keys import AuthSettings, Caller, KeyFile
+from serving.keys import AuthSettings, Caller, KeyFile, entries
 from serving.limits import MOST_HEADER_BYTES, bound_headers, header_bytes
 from serving.problems import (
     ForbiddenError,
@@ -47,14 +46,16 @@ __all__ = [
 CALLER = "finnt.caller"
 """Where an ASGI scope holds the caller's id."""
 
-_OPEN = {"/livez", "/healthz", "/readyz", "/docs", "/docs/start.js", "/openapi.json"}
-_OPEN_FOLDER = "/static_content/"
+_OPEN = {"/livez", "/healthz", "/readyz", "/docs", "/docs/start.js", "/openapi.json", "/console"}
+_OPEN_FOLDERS = ("/static_content/", "/console/")
 _ANYBODYS = {"/", "/v1/status"}
 _SCOPES = {
     "/v1/offers": "offer",
     "/predict": "offer",
     "/v1/quote": "offer",
+    "/v1/curve": "offer",
     "/v1/policy": "read",
+    "/v1/models": "read",
     "/metrics": "metrics",
 }
 _DECISIONS = "/v1/decisions/"
@@ -121,30 +122,23 @@ class HttpGate:
             await _refused(problem_of_status(431, words), {})(scope, receive, send)
             return
         try:
-            works = self._admit(scope)
-            if works:
-                await self._gate.admission.enter()
+            self._admit(scope)
         except FinntelligenceError as error:
             await _answer(error)(scope, receive, send)
             return
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            if works:
-                self._gate.admission.leave()
+        await self._app(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> bool:
-        """Note who asks; return whether answering is work."""
+    def _admit(self, scope: Scope) -> None:
+        """Note who asks."""
         path = scope["path"]
-        if path in _OPEN or path.startswith(_OPEN_FOLDER):
-            return False
+        if path in _OPEN or path.startswith(_OPEN_FOLDERS):
+            return
         headers = Headers(scope=scope)
         if self._gate.keys is None:
             _refuse_from_afar(scope, headers)
         shown = headers.getlist("authorization")
         caller = self._gate.admit(shown[0] if len(shown) == 1 else None, _scope_of(path))
         scope[CALLER] = None if caller is None else caller.id
-        return bool(scope["method"] == "POST")
 
 
 def _scope_of(path: str) -> str | None:
@@ -215,17 +209,27 @@ def refuse_unlocked(gate: Gate, grpc_host: str | None) -> None:
         )
 
 
-def open_on_loopback(host: str) -> dict[str, str]:
-    """Return the environment of a service that is tried on this machine: no keys on loopback."""
-    return {"FINNT_AUTH_OFF": "yes"} if is_loopback(host) else {}
+def open_on_loopback(host: str, root: Path) -> dict[str, str]:
+    """Return the environment of a service that is tried on this machine.
+
+    No keys on loopback, unless some were ever made: to revoke the last one must open no door.
+
+    Raises:
+        InvalidDeclarationError: when the file of keys cannot be read.
+    """
+    if not is_loopback(host) or entries(AuthSettings().path(root)):
+        return {}
+    return {"FINNT_AUTH_OFF": "yes"}
 
 
-def said_of_keys(host: str) -> str:
+def said_of_keys(host: str, root: Path) -> str:
     """Return what the terminal says of keys when a service starts at a host."""
     auth = AuthSettings()
-    locked = "off" in auth.model_fields_set and not auth.off
-    if is_loopback(host) and not locked:
+    asked = "off" in auth.model_fields_set
+    if auth.off if asked else open_on_loopback(host, root):
         return "asked of nobody, because only this machine reaches the doors"
+    if entries(auth.path(root)):
+        return f"needed: one of those in {auth.keys_file}, or FINNT_AUTH_OFF=yes on loopback"
     return f"needed; `finnt keys add` makes one in {auth.keys_file}"
 
 
@@ -248,7 +252,6 @@ def _answer(error: FinntelligenceError) -> Response:
 
 
 def _refused(problem: Any, headers: Mapping[str, str]) -> Response:
-    metrics.refused("http", problem.type.rpartition(":")[2])
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,

@@ -21,7 +21,7 @@ from serving.grpc_metrics import GrpcMetrics
 from serving.grpc_metrics import metrics as grpc_metrics
 from serving.grpc_problems import DETAILS, short, to_status
 from serving.grpc_settings import GrpcSettings
-from serving.grpc_streams import Tamed
+from serving.grpc_streams import MOST_STREAMS, Tamed
 from serving.messages import from_message, to_message
 from serving.operations import Call, Operations
 from serving.problems import (
@@ -50,7 +50,7 @@ _READY_EVERY_S = 1.0
 _READY_WITHIN_S = 2.0
 _FLUSH_S = 0.25
 _LOOK_EVERY_S = 0.02
-_ROOM = 64  # calls beyond the limit: health and reflection, and saying that it is reached
+_ROOM = 64  # calls beyond the limits: to be told the health, and to be told of a limit
 
 
 class CannotListenError(FinntelligenceError):
@@ -122,7 +122,7 @@ class GrpcDoor:
                 ("grpc.so_reuseport", int(shared)),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
             ),
-            maximum_concurrent_rpcs=settings.max_concurrent + _ROOM,
+            maximum_concurrent_rpcs=settings.max_concurrent + MOST_STREAMS + _ROOM,
         )
         handlers: dict[str, Any] = {
             name: grpc.unary_unary_rpc_method_handler(self._behaviour(name)) for name in _METHODS
@@ -138,8 +138,7 @@ class GrpcDoor:
         self.port = self._bound()
         await self._server.start()
         self._following = asyncio.create_task(self._follow_readiness())
-        by_path = settings.host.startswith("unix:")
-        log.info("gRPC on %s", settings.address if by_path else f"{settings.host}:{self.port}")
+        log.info("gRPC on %s", settings.model_copy(update={"port": self.port}).address)
         return self
 
     async def close(self, grace_s: float | None = None) -> None:

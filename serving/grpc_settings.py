@@ -55,4 +55,7 @@ class GrpcSettings(BaseSettings):
     @property
     def address(self) -> str:
         """What gRPC binds to."""
-        return self.host if self.host.startswith("unix:") else f"{self.host}:{self.port}"
+        if self.host.startswith("unix:"):
+            return self.host
+        bare = self.host.strip("[]")
+        return f"[{bare}]:{self.port}" if ":" in bare else f"{bare}:{self.port}"

@@ -6,19 +6,24 @@ It takes what scores and explains as arguments: tests pass plain functions.
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.counter_offer import CounterOffer, alternatives, counter_offer
 from finntelligence.decision import Decision, decide
-from finntelligence.features import application_columns, design_matrix
+from finntelligence.errors import ModelUnavailableError
+from finntelligence.features import columns_of, design_matrix
+from finntelligence.list_price import at_list_price, list_price_optimum, no_answer
 from finntelligence.market import Market
 from finntelligence.offers import Application
-from finntelligence.optimiser import optimum
+from finntelligence.optimiser import Optimum, optima
 from serving.json_log import said_of
+from serving.spared import Spared
+from serving.together import Together
 from serving.tracing import stage
 
 __all__ = [
@@ -34,13 +39,14 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Awaitable[Array]]
+Asked = tuple[Application, Array, Array]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A decision and the id under which it is recorded: the pair's, then 32 hex digits.
 
-    `heads` are the coefficients that it was decided on, by model.
+    `heads` are the coefficients that it was decided on, by model that answered.
     """
 
     decision_id: str
@@ -54,7 +60,12 @@ class Engine:
 
     `explain_risk` returns the risk model's contributions, (n, heads, features + 1). `versions` has
     a "pair", with which each decision's id begins. `documents` has the digest under which the
-    record keeps each part of what prices (`serving.record.documents`).
+    record keeps each part of what prices (`serving.record.documents`); `provenance` is what shipped
+    with the models about them (`serving.wire_models`). `listed` is the market at list prices,
+    tabulated once, where the policy degrades. `row` returns the design matrix of one of the
+    applications that came at once, (1, features), and `optimum` the offers to one of the applicants
+    whom the models answered at once: an application and both models' coefficients.
+    `spared` asks the acceptance model for those who can do without it.
     """
 
     market: Market
@@ -63,6 +74,26 @@ class Engine:
     score_acceptance: Score
     explain_risk: Score
     documents: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    spared: Score = field(init=False)
+    listed: Market | None = field(init=False)
+    row: Together[Application, Array] = field(init=False)
+    optimum: Together[Asked, Optimum] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spared", Spared(self.score_acceptance))
+        degrades = self.market.policy.degrade is not None
+        object.__setattr__(self, "listed", at_list_price(self.market) if degrades else None)
+        object.__setattr__(self, "row", Together(self._rows))
+        object.__setattr__(self, "optimum", Together(self._optima))
+
+    def _rows(self, asked: Sequence[Application]) -> list[Array]:
+        matrix = design_matrix(self.market.portfolio, columns_of(asked))
+        return [matrix[i : i + 1] for i in range(len(asked))]
+
+    def _optima(self, asked: Sequence[Asked]) -> list[Optimum]:
+        applications, risk, acceptance = zip(*asked, strict=True)
+        return optima(applications, self.market, np.stack(risk), np.stack(acceptance))
 
     async def score(self, rows: Array) -> tuple[Array, Array]:
         """Ask both models at once about n rows; return coefficients, each (n, heads), risk first.
@@ -73,32 +104,73 @@ class Engine:
         risk, acceptance = await asyncio.gather(self.score_risk(rows), self.score_acceptance(rows))
         return risk, acceptance
 
+    async def score_or_degrade(self, rows: Array) -> tuple[Array, Array | None]:
+        """As `score`; None for what acceptance does not answer, where the policy then degrades.
 
-async def handle(application: Application, engine: Engine, *, explain: bool = False) -> Answer:
+        Raises:
+            ModelUnavailableError: when a model that is needed does not answer.
+        """
+        if self.listed is None:
+            return await self.score(rows)
+        acceptance = self._acceptance_if_any(rows)
+        return await asyncio.gather(self.score_risk(rows), acceptance)
+
+    async def _acceptance_if_any(self, rows: Array) -> Array | None:
+        try:
+            return await self.spared(rows)
+        except ModelUnavailableError:
+            return None
+
+
+async def handle(
+    application: Application,
+    engine: Engine,
+    *,
+    explain: bool = False,
+    applicant_key: str | None = None,
+) -> Answer:
     """Score both models on a validated application and decide.
 
+    `applicant_key` says who asks, for the policy's experiment (`experiment.applicant_key`).
+
     The risk model is asked for its contributions where somebody is declined, for the reasons, and
-    where `explain` asks why the first offer is as it is.
+    where `explain` asks why the first offer is as it is. Where the policy degrades and acceptance
+    does not answer, offers are at the list price, neither explained nor countered.
 
     Raises:
-        ModelUnavailableError: when a model does not answer.
+        ModelUnavailableError: when a model that is needed does not answer.
     """
     market = engine.market
-    row = design_matrix(market.portfolio, application_columns(application))
+    row = await engine.row(application)
     with stage("score"):
-        risk, acceptance = await engine.score(row)
-    pair = risk[0], acceptance[0]
+        risk, acceptance = await engine.score_or_degrade(row)
+    heads = {"risk": tuple(risk[0].tolist())}
     with stage("decide"):
-        found = optimum(application, market, *pair)
-        contributions = None
-        if explain or not found.offers:
-            contributions = (await engine.explain_risk(row))[0]
-        decision = decide(application, market, pair, engine.versions, found, contributions)
-        if not decision.offers:
-            decision = replace(decision, counter_offer=await _counter_offer(application, engine))
+        if acceptance is None:
+            assert engine.listed is not None, "without it there is an error instead"
+            decision = await _at_list_price(application, engine, engine.listed, row, risk[0])
+        else:
+            heads["acceptance"] = tuple(acceptance[0].tolist())
+            pair = risk[0], acceptance[0]
+            found = await engine.optimum((application, *pair))
+            why = (await engine.explain_risk(row))[0] if explain or not found.offers else None
+            decision = decide(application, market, pair, engine.versions, found, why, applicant_key)
+            if not decision.offers:
+                other = await _counter_offer(application, engine)
+                decision = replace(decision, counter_offer=other)
     decision_id = f"{engine.versions['pair']}-{uuid.uuid4().hex}"
-    heads = {"risk": tuple(pair[0].tolist()), "acceptance": tuple(pair[1].tolist())}
     return Answer(decision_id=decision_id, decision=decision, heads=heads)
+
+
+async def _at_list_price(
+    application: Application, engine: Engine, listed: Market, row: Array, risk: Array
+) -> Decision:
+    """Decide without the acceptance model."""
+    found = list_price_optimum(application, listed, risk, engine.market.policy.menu_size)
+    why = None if found.offers else (await engine.explain_risk(row))[0]
+    pair = risk, no_answer(listed)
+    decision = decide(application, listed, pair, engine.versions, found, why)
+    return replace(decision, degraded=True)
 
 
 async def _counter_offer(application: Application, engine: Engine) -> CounterOffer | None:
@@ -107,8 +179,7 @@ async def _counter_offer(application: Application, engine: Engine) -> CounterOff
     others = alternatives(application, market.portfolio, market.policy)
     if not others:
         return None
-    columns = [application_columns(other) for other in others]
-    rows = np.concatenate([design_matrix(market.portfolio, c) for c in columns])
+    rows = design_matrix(market.portfolio, columns_of(others))
     return counter_offer(others, market, *await engine.score(rows))
 
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from finntelligence.errors import FinntelligenceError
-from serving import metrics
+from serving import console
 from serving.handler import Engine
 from serving.http_operations import on_error, routes
 from serving.openapi import openapi
@@ -32,6 +32,7 @@ _DOCS_PAGE = """<!doctype html>
 <link rel="stylesheet" href="/static_content/swagger-ui.css">
 </head>
 <body>
+<p><a href="/console">Console: offers, why, and what if</a></p>
 <div id="swagger-ui"></div>
 <script src="/static_content/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>
@@ -82,6 +83,7 @@ def http_door() -> Starlette:
             Route("/openapi.json", _openapi),
             Route("/v1/status", _status),
             *routes(),
+            *console.routes(),
         ],
         exception_handlers={
             FinntelligenceError: on_error,  # type: ignore[dict-item]
@@ -124,10 +126,21 @@ async def _system_status(door: Door) -> dict[str, Any]:
             timespec="seconds"
         ),
         "reload_refused": door.reload_refused,
-        "portfolio": {"name": portfolio.name, "title": portfolio.title, "digest": portfolio.digest},
+        "portfolio": {
+            "name": portfolio.name,
+            "title": portfolio.title,
+            "digest": portfolio.digest,
+            "currency": portfolio.currency,
+            "convention": portfolio.price.convention.value,
+        },
         "policy": {"digest": policy.digest},
         "uptime_s": round(time.time() - door.started_at, 1),
-        "links": {"offers": "/v1/offers", "status": "/v1/status", "api": "/docs"},
+        "links": {
+            "offers": "/v1/offers",
+            "status": "/v1/status",
+            "api": "/docs",
+            "console": "/console",
+        },
     }
 
 
@@ -155,7 +168,6 @@ async def _on_defect(_: Request, error: Exception) -> Response:
 
 
 def _problem(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    metrics.refused("http", problem.type.rpartition(":")[2])
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,

@@ -10,33 +10,39 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from finntelligence.errors import FinntelligenceError
-from serving import metrics
 from serving.gate import CALLER
 from serving.operations import Call, Operations
-from serving.problems import TooLargeError, kind_of, problem_of, retry_after_s
+from serving.problems import TooLargeError, problem_of, retry_after_s
 from serving.validation import json_object
 
-__all__ = ["on_error", "routes"]
+__all__ = ["on_error", "problem_response", "routes"]
 
 
 def routes() -> list[Route]:
-    """Return the routes of offers, quotes, decisions, their outcomes, and the policy."""
+    """Return the routes of offers, quotes, curves, decisions, their outcomes, policy and models."""
     decision = "/v1/decisions/{decision_id}"
     return [
         Route("/v1/offers", _offers, methods=["POST"]),
         Route("/predict", _offers, methods=["POST"]),
         Route("/v1/quote", _quote, methods=["POST"]),
+        Route("/v1/curve", _curve, methods=["POST"]),
         Route(decision, _decision),
+        Route(f"{decision}/chain", _chain),
         Route(f"{decision}/replay", _replay, methods=["POST"]),
         Route(f"{decision}/outcome", _outcome, methods=["POST"]),
         Route("/v1/policy", _policy),
+        Route("/v1/models", _models),
     ]
 
 
 async def on_error(_: Request, error: FinntelligenceError) -> Response:
-    """Answer with the problem that an error is, by the one table."""
+    """Answer with the problem that an error is."""
+    return problem_response(error)
+
+
+def problem_response(error: FinntelligenceError) -> Response:
+    """Return the problem that an error is, by the one table."""
     problem, wait = problem_of(error), retry_after_s(error)
-    metrics.refused("http", kind_of(error).code)
     return Response(
         problem.model_dump_json(),
         status_code=problem.status,
@@ -93,9 +99,21 @@ async def _quote(request: Request) -> Response:
     return _answered(answer)
 
 
+async def _curve(request: Request) -> Response:
+    content = await _content(request)
+    answer = await _operations(request).curve(content, _call(request))
+    return _answered(answer)
+
+
 async def _decision(request: Request) -> Response:
     decision_id = request.path_params["decision_id"]
     answer = await _operations(request).decision(decision_id, _call(request))
+    return _answered(answer)
+
+
+async def _chain(request: Request) -> Response:
+    decision_id = request.path_params["decision_id"]
+    answer = await _operations(request).chain(decision_id, _call(request))
     return _answered(answer)
 
 
@@ -109,6 +127,10 @@ async def _outcome(request: Request) -> Response:
     decision_id, content = request.path_params["decision_id"], await _content(request)
     answer = await _operations(request).outcome(decision_id, content, _call(request))
     return _answered(answer)
+
+
+async def _models(request: Request) -> Response:
+    return _answered(_operations(request).models())
 
 
 async def _policy(request: Request) -> Response:

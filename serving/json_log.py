@@ -1,13 +1,14 @@
 """Log lines: plain ones for a terminal, or one JSON object a line for what collects them.
 
 A JSON line has `time` (UTC), `level`, `logger`, `message`, `trace_id` where there is a trace, and
-of what a line is about only the fields named here. Of an error it has type and place, and not the
-message, which might repeat what an applicant said.
+of what a line is about only the fields named here. Of an error either kind of line has types and
+places, and not the message, which might repeat what an applicant said.
 """
 
 import json
 import logging
 import traceback
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -64,10 +65,7 @@ class JsonLines(logging.Formatter):
             line["trace_id"] = f"{trace_id:032x}"
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-            line["at"] = [
-                f"{frame.filename}:{frame.lineno} {frame.name}"
-                for frame in traceback.extract_tb(record.exc_info[2])
-            ]
+            line["at"] = list(_frames(record.exc_info[1]))
         return json.dumps(line, separators=(",", ":"), default=str)
 
 
@@ -88,6 +86,7 @@ def said_of(decision_id: str, decision: Decision) -> dict[str, Any]:
 def start_log(settings: LogSettings | None = None) -> None:
     """Print our log lines to the terminal; as JSON, every other line of the process too."""
     asked = (settings or LogSettings()).format
+    _speak_of_no_error()
     ours = logging.getLogger("serving")
     if not ours.handlers:
         ours.addHandler(logging.StreamHandler())
@@ -99,3 +98,37 @@ def start_log(settings: LogSettings | None = None) -> None:
         for name in _OTHERS:
             for handler in logging.getLogger(name).handlers:
                 handler.setFormatter(JsonLines())
+
+
+def _speak_of_no_error() -> None:
+    """Have every line of this process, whoever writes it, keep to itself what an error says."""
+    made = logging.getLogRecordFactory()
+    if not isinstance(made, _Silent):
+        logging.setLogRecordFactory(_Silent(made))
+
+
+class _Silent:
+    """Makes log records that tell of an error where it was, its type and what caused it."""
+
+    def __init__(self, made: Callable[..., logging.LogRecord]) -> None:
+        self._made = made
+
+    def __call__(self, *parts: Any, **words: Any) -> logging.LogRecord:
+        record = self._made(*parts, **words)
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = _told(record.exc_info[1])  # which no formatter then makes itself
+            if record.name == "asyncio":  # it writes the error into the message too
+                record.msg, record.args = record.getMessage().partition("\n")[0], ()
+        return record
+
+
+def _told(error: BaseException) -> str:
+    """Return what a log may say of an error and of those behind it, the first of them first."""
+    lines = [f"{type(error).__name__} at", *(f"  {frame}" for frame in _frames(error))]
+    behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join([*([_told(behind)] if behind else []), *lines])
+
+
+def _frames(error: BaseException | None) -> Iterator[str]:
+    for frame in traceback.extract_tb(error.__traceback__ if error else None):
+        yield f"{frame.filename}:{frame.lineno} {frame.name}"

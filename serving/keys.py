@@ -33,8 +33,8 @@ __all__ = ["SCOPES", "AuthSettings", "Caller", "Key", "KeyFile", "add", "entries
 log = logging.getLogger(__name__)
 
 SCOPES: Mapping[str, str] = {
-    "offer": "offers and quotes",
-    "read": "recorded decisions, their replay, the policy",
+    "offer": "offers, quotes and price curves",
+    "read": "recorded decisions, their replay, the policy, what is known of the models",
     "outcome": "what became of decisions",
     "metrics": "the metrics",
     "admin": "everything",

@@ -1,7 +1,7 @@
 """What Prometheus sees of decisions; BentoML's /metrics shows it beside its own and the runners'.
 
 Every process writes its numbers into one folder (PROMETHEUS_MULTIPROC_DIR), from which any worker
-answers for all of them. Batches that requests coalesce into are BentoML's own
+answers for all of them. Batches that calls meet in at a runner are BentoML's own
 `bentoml_service_adaptive_batch_size`, calls of the gRPC door are in `serving.grpc_metrics`.
 """
 
@@ -11,16 +11,19 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
 from finntelligence.decision import Decision
+from serving.record.entry import Channel
 
 __all__ = [
     "STAGES",
+    "coalesced",
     "decided",
     "forget_dead",
     "own_folder",
@@ -38,18 +41,21 @@ _SECONDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
     *(1, 2.5, 5, 10),
 )
+_ROWS = tuple(2**power for power in range(11))
 _MODELS = ("risk", "acceptance")
 _PARTS = ("alias", "pair", "policy", "engine")
 
 
 class _Metrics(NamedTuple):
     decisions: Counter
+    degraded: Counter
     reasons: Counter
     problems: Counter
     seconds: Histogram
     models: Gauge
     policies: Gauge
     waiting: Gauge
+    coalesced: Histogram
 
 
 @cache  # a name may be registered once in a process
@@ -57,6 +63,13 @@ def _metrics() -> _Metrics:
     return _Metrics(
         decisions=Counter(
             *("finnt_decisions", "Decisions answered."), ("channel", "outcome", "arm")
+        ),
+        degraded=Counter(
+            *(
+                "finnt_degraded_decisions",
+                "Decisions at list prices, without acceptance.",
+            ),
+            ("channel", "outcome"),
         ),
         reasons=Counter("finnt_decline_reasons", "Reasons given for declines.", ("code",)),
         problems=Counter("finnt_problems", "Requests refused or failed.", ("door", "code")),
@@ -80,6 +93,11 @@ def _metrics() -> _Metrics:
             *("finnt_record_waiting", "Decisions waiting to be durable."),
             multiprocess_mode="livesum",
         ),
+        coalesced=Histogram(
+            *("finnt_coalesced_rows", "Rows in one call to a model, of one request or of many."),
+            ("model",),
+            buckets=_ROWS,
+        ),
     )
 
 
@@ -88,6 +106,8 @@ def decided(decision: Decision, channel: str) -> None:
     made = _metrics()
     outcome = "offers" if decision.offers else "decline"
     made.decisions.labels(channel, outcome, decision.arm or "none").inc()
+    if decision.degraded:
+        made.degraded.labels(channel, outcome).inc()
     for reason in decision.reasons:
         made.reasons.labels(reason.code).inc()
 
@@ -107,6 +127,16 @@ def _timer(stage: str) -> Histogram:
     return _metrics().seconds.labels(stage)
 
 
+def coalesced(model: str, rows: int) -> None:
+    """Count the rows of one call to a model."""
+    _rows(model).observe(rows)
+
+
+@cache
+def _rows(model: str) -> Histogram:
+    return _metrics().coalesced.labels(model)
+
+
 def waiting(entries: int) -> None:
     """Say how many decisions wait to be durable: the record's lag."""
     _metrics().waiting.set(entries)
@@ -122,6 +152,8 @@ def serves(versions: Mapping[str, str], portfolio: str) -> None:
     for gauge in (made.models, made.policies):
         for labels in _served.pop(gauge, ()):
             gauge.labels(*labels).set(0)
+    for labels in product(get_args(Channel), ("offers", "decline")):
+        made.degraded.labels(*labels)  # from 0 on: a first one would else be no rise
     _served[made.models] = [(portfolio, name, versions[name]) for name in _MODELS]
     _served[made.policies] = [(portfolio, *(versions.get(part, "") for part in _PARTS))]
     for gauge, told in _served.items():

@@ -8,12 +8,19 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from finntelligence.fields import Field, Kind
 from finntelligence.portfolio import Portfolio
-from finntelligence.why_not import DEAREST, LARGEST, LONGEST
+from serving.openapi_requests import curve_request, offer_request, quote_request
 from serving.operations import LONGEST_KEY
 from serving.wire import OfferResponse, Problem
-from serving.wire_decisions import DecisionRecord, OutcomeRequest, RecordedOutcome, Replayed
+from serving.wire_curves import CurveResponse
+from serving.wire_decisions import (
+    ChainStatus,
+    DecisionRecord,
+    OutcomeRequest,
+    RecordedOutcome,
+    Replayed,
+)
+from serving.wire_models import ModelsResponse
 from serving.wire_quotes import QuoteResponse
 
 __all__ = ["curl", "example_request", "openapi"]
@@ -22,7 +29,10 @@ _REF = "#/components/schemas/{model}"
 _ANSWERS: tuple[type[BaseModel], ...] = (
     OfferResponse,
     QuoteResponse,
+    CurveResponse,
+    ModelsResponse,
     DecisionRecord,
+    ChainStatus,
     Replayed,
     RecordedOutcome,
     Problem,
@@ -33,6 +43,7 @@ _ALWAYS = {
     "429": "Too much is asked at once, or more than the key's allowance; Retry-After says when",
     "431": "The headers are too large",
     "500": "A defect on our side",
+    "504": "The request, or its body on the way, took too long",
 }
 _OF_A_BODY = {
     "400": "The body is not a JSON object",
@@ -70,7 +81,11 @@ def openapi(portfolio: Portfolio, version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the HTTP door for one portfolio."""
     kinds = [*((kind, "serialization") for kind in _ANSWERS), (OutcomeRequest, "validation")]
     _, definitions = models_json_schema(kinds, ref_template=_REF)  # type: ignore[arg-type]
-    asked = {"OfferRequest": _request_schema(portfolio), "QuoteRequest": _quote_schema(portfolio)}
+    asked = {
+        "OfferRequest": offer_request(portfolio),
+        "QuoteRequest": quote_request(portfolio),
+        "CurveRequest": curve_request(portfolio),
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -117,12 +132,28 @@ def _paths(portfolio: Portfolio) -> dict[str, Any]:
                 "responses": _responses("QuoteResponse", _OF_A_BODY, _OF_MODELS),
             }
         },
+        "/v1/curve": {
+            "post": {
+                "operationId": "priceCurve",
+                "summary": "What every price would earn, under other assumptions if you like",
+                "requestBody": _body("CurveRequest", {**example, "assume": {"lgd": 0.5}}),
+                "responses": _responses("CurveResponse", _OF_A_BODY, _OF_MODELS),
+            }
+        },
         decision: {
             "get": {
                 "operationId": "getDecision",
                 "summary": "A recorded decision, and what became of it",
                 "parameters": [_DECISION_ID],
                 "responses": _responses("DecisionRecord", _OF_A_RECORD),
+            }
+        },
+        f"{decision}/chain": {
+            "get": {
+                "operationId": "decisionChain",
+                "summary": "Where a decision stands in the record, and whether its links hold",
+                "parameters": [_DECISION_ID],
+                "responses": _responses("ChainStatus", _OF_A_RECORD),
             }
         },
         f"{decision}/replay": {
@@ -146,6 +177,13 @@ def _paths(portfolio: Portfolio) -> dict[str, Any]:
             }
         },
         "/v1/policy": {"get": _plain("policy", "The lending policy in force")},
+        "/v1/models": {
+            "get": {
+                "operationId": "models",
+                "summary": "Where the models in force come from, and what is known of them",
+                "responses": _responses("ModelsResponse"),
+            }
+        },
         "/v1/status": {"get": _plain("status", "What is served, and whether its models answer")},
     }
 
@@ -170,75 +208,6 @@ def _plain(name: str, summary: str) -> dict[str, Any]:
     answer = {"application/json": {"schema": {"type": "object"}}}
     responses = {"200": {"description": summary, "content": answer}, **_refusals()}
     return {"operationId": name, "summary": summary, "responses": responses}
-
-
-def _request_schema(portfolio: Portfolio) -> dict[str, Any]:
-    axes = portfolio.axes
-    features = portfolio.asked
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["requested_principal", "requested_term_months", "features"],
-        "properties": {
-            "requested_principal": {
-                "type": "number",
-                "minimum": axes.minimum_principal,
-                "maximum": axes.maximum_principal,
-                "description": f"Amount asked for, {portfolio.currency}",
-            },
-            "requested_term_months": {"type": "integer", "enum": list(axes.terms)},
-            "explain": {
-                "type": "boolean",
-                "default": False,
-                "description": "Whether to explain the first offer; declines are always explained",
-            },
-            "features": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": [field.name for field in features if field.required],
-                "properties": {field.name: _field_schema(field) for field in features},
-            },
-        },
-    }
-
-
-def _quote_schema(portfolio: Portfolio) -> dict[str, Any]:
-    """Describe a quote's request: any terms, the menu's or not."""
-    asked = _request_schema(portfolio)
-    currency = portfolio.currency
-    terms = {
-        "principal": {
-            "type": "number",
-            "minimum": 0.01,
-            "maximum": LARGEST,
-            "description": f"Amount lent, {currency}",
-        },
-        "term_months": {"type": "integer", "minimum": 1, "maximum": LONGEST},
-        "quoted_rate": {
-            "type": "number",
-            "minimum": 0,
-            "maximum": DEAREST,
-            "description": "A fraction, in the book's own convention. With a long term it may be "
-            "too high for payments to the cent to clear the debt: 422",
-        },
-    }
-    kept = {name: schema for name, schema in asked["properties"].items() if name != "explain"}
-    return {
-        **asked,
-        "required": [*asked["required"], *terms],
-        "properties": {**kept, **terms},
-    }
-
-
-def _field_schema(field: Field) -> Mapping[str, Any]:
-    text = field.meaning + (f" ({field.unit})" if field.unit else "")
-    nullable = [] if field.required else ["null"]
-    if field.kind is Kind.CATEGORY:
-        choices: list[str | None] = [*field.values, *(None for _ in nullable)]
-        return {"enum": choices, "description": text}
-    kind = "integer" if field.kind is Kind.INTEGER else "number"
-    bounds = {"minimum": field.minimum, "maximum": field.maximum}
-    return {"type": [kind, *nullable], **bounds, "description": text}
 
 
 def curl(portfolio: Portfolio, url: str) -> str:

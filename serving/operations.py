@@ -9,29 +9,38 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from finntelligence.declaration import content_digest
 from finntelligence.errors import FieldProblem, InvalidApplicationError
+from finntelligence.experiment import applicant_key
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.quote import quote
 from serving import metrics, wire, wire_quotes
 from serving.handler import Engine, handle, log_decision
 from serving.problems import NoRecordError
-from serving.record.entry import Channel, Entry, Outcome, OutcomeKind, key_digest
-from serving.record.reader import Recorded
-from serving.record.replay import Loader, Replay
+from serving.record.entry import Channel, Entry, Outcome, OutcomeKind, key_digest, request_digest
 from serving.tracing import stage
 from serving.validation import validated
+from serving.what_if import what_if
+from serving.wire_curves import CurveRequest, CurveResponse
 from serving.wire_decisions import (
+    ChainStatus,
     DecisionRecord,
     OutcomeRequest,
     RecordedOutcome,
     Replayed,
+    chain_from_core,
     decision_from_core,
     outcome_from_core,
     replay_from_core,
 )
+from serving.wire_models import ModelsResponse
+from serving.wire_models import from_core as models_from_core
+
+if TYPE_CHECKING:
+    from serving.record.links import Links
+    from serving.record.reader import Recorded
+    from serving.record.replay import Loader, Replay
 
 __all__ = ["LONGEST_KEY", "Call", "Log", "Operations"]
 
@@ -72,11 +81,14 @@ class Log(Protocol):
     async def append(self, entry: Entry) -> Mapping[str, Any]:
         """Record a decision; return what to answer once it is durable."""
 
-    async def decision(self, decision_id: str) -> Recorded:
+    async def decision(self, decision_id: str) -> "Recorded":
         """Return a recorded decision."""
 
-    async def replay(self, decision_id: str, load: Loader | None = None) -> Replay:
+    async def replay(self, decision_id: str, load: "Loader | None" = None) -> "Replay":
         """Compute a recorded decision again."""
+
+    async def links(self, decision_id: str) -> "Links":
+        """Return where a decision stands in the record, and whether its own links hold."""
 
     async def attach(self, outcome: Outcome) -> Outcome:
         """Record what became of a decision; return it as recorded."""
@@ -92,7 +104,7 @@ class Operations:
 
     engine: Callable[[], Engine]
     log: Log | None = None
-    load: Loader | None = None
+    load: "Loader | None" = None
 
     async def optimise(self, content: Mapping[str, Any], call: Call) -> wire.OfferResponse:
         """Return the best offers, or a decline, once that is recorded.
@@ -104,14 +116,16 @@ class Operations:
         with stage("validate"):
             asked = validated(wire.OfferRequest, content)
             application = wire.to_core(asked, engine.market.portfolio)
-        request = _whole(asked.model_dump(mode="json"))
+        # who asks is kept as a digest alone
+        request = _whole(asked.model_dump(mode="json", exclude={"applicant_id"}))
+        applicant = applicant_key(engine.market.policy, asked.applicant_id)
         key = None
         if call.idempotency_key is not None and self.log is not None:
             key = key_digest(call.idempotency_key, call.caller, "offers")
-            earlier = await self.log.answered(key, content_digest(request))
+            earlier = await self.log.answered(key, request_digest(request, applicant))
             if earlier is not None:
                 return wire.OfferResponse.model_validate(earlier)
-        decided = await handle(application, engine, explain=asked.explain)
+        decided = await handle(application, engine, explain=asked.explain, applicant_key=applicant)
         answer = wire.from_core(decided.decision, decided.decision_id, engine.market.portfolio)
         if self.log is not None:
             entry = Entry(
@@ -127,6 +141,7 @@ class Operations:
                 latency_ms=round(1000 * (time.perf_counter() - began), 3),
                 propensity=decided.decision.propensity,
                 arm=decided.decision.arm,
+                applicant_key=applicant,
                 idempotency_key=key,
                 caller=call.caller,
             )
@@ -167,9 +182,17 @@ class Operations:
         )
         return wire_quotes.from_core(found, market.portfolio.currency, dict(engine.versions))
 
+    async def curve(self, content: Mapping[str, Any], _: Call) -> CurveResponse:
+        """Return what every price would earn under assumptions; nothing is decided or recorded."""
+        return await what_if(validated(CurveRequest, content), self.engine())
+
     async def decision(self, decision_id: str, _: Call) -> DecisionRecord:
         """Return a recorded decision."""
         return decision_from_core(await self._log().decision(decision_id))
+
+    async def chain(self, decision_id: str, _: Call) -> ChainStatus:
+        """Return where a decision stands in the record, and whether its own links hold."""
+        return chain_from_core(await self._log().links(decision_id))
 
     async def replay(self, decision_id: str, _: Call) -> Replayed:
         """Compute a recorded decision again, and say what came out otherwise."""
@@ -183,6 +206,10 @@ class Operations:
         kind = OutcomeKind(said.outcome)
         outcome = Outcome(decision_id=decision_id, kind=kind, on=said.on, offer=said.offer)
         return outcome_from_core(await self._log().attach(outcome))
+
+    def models(self) -> ModelsResponse:
+        """Return where the models in force come from, what the gate said, and the evidence."""
+        return models_from_core(self.engine())
 
     def policy(self) -> dict[str, Any]:
         """Return the lending policy in force; the salt of an experiment would tell its prices."""

@@ -1,9 +1,11 @@
-"""Settings of the front service, from the environment (FINNT_FRONT_...)."""
+"""Settings of the front service, from the environment (FINNT_FRONT_... and its neighbours)."""
+
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-__all__ = ["FrontSettings"]
+__all__ = ["CoalesceSettings", "FrontSettings", "TopologySettings"]
 
 
 class FrontSettings(BaseSettings):
@@ -13,6 +15,9 @@ class FrontSettings(BaseSettings):
 
     workers: int = Field(1, ge=1, le=64, description="Processes of the front service.")
     timeout_s: float = Field(15, gt=0, le=600, description="A request that takes longer gets 504.")
+    body_s: float = Field(
+        5, gt=0, le=600, description="A body that takes longer to arrive gets 504."
+    )
     model_timeout_s: float = Field(
         5, gt=0, le=600, description="A model that does not answer in this time is unavailable."
     )
@@ -23,5 +28,35 @@ class FrontSettings(BaseSettings):
         1,
         ge=0,
         le=3600,
-        description="Seconds between two looks for a newly published pair; 0 looks no more.",
+        description="Seconds between two looks for a newly published pair or policy; 0 looks no "
+        "more.",
+    )
+
+
+class CoalesceSettings(BaseSettings):
+    """How requests that ask a model at the same time share calls to it (`serving.coalesce`)."""
+
+    model_config = SettingsConfigDict(env_prefix="FINNT_COALESCE_")
+
+    enabled: bool = Field(True, description="Whether they do; if not, each makes its own call.")
+    calls: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Calls in flight to a model; 0 is one for each process that answers for it.",
+    )
+    rows: int = Field(512, ge=1, le=65536, description="Most rows in one call.")
+    waiting: int = Field(
+        4096, ge=1, le=2**20, description="Rows that may wait for a call; more get 429."
+    )
+
+
+class TopologySettings(BaseSettings):
+    """Where the models live."""
+
+    model_config = SettingsConfigDict(env_prefix="FINNT_")
+
+    topology: Literal["separate", "embedded"] = Field(
+        "separate",
+        description="Whether the models have runners of their own or live in the front's process.",
     )

@@ -1,13 +1,16 @@
 """How the client reaches either door: one question in, plain content or one error out."""
 
 import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
+import anyio
 import grpc
 import httpx
+from anyio.from_thread import start_blocking_portal
 from google.protobuf.message import Message
 from pydantic import ValidationError
 
@@ -106,7 +109,11 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """The way to the HTTP door."""
+    """The way to the HTTP door.
+
+    httpx bounds each read and write, and nothing as a whole: a door that trickles would hold a
+    caller for as long as it likes. So requests run in an event loop, which can give one up.
+    """
 
     def __init__(self, url: str, key: str | None, tls: Tls | None) -> None:
         tls = tls or Tls()
@@ -114,20 +121,32 @@ class HttpTransport:
         if tls.cert_file and tls.key_file:
             context.load_cert_chain(tls.cert_file, tls.key_file)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(base_url=url, headers=headers, verify=context, trust_env=False)
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, verify=context, trust_env=False, timeout=None
+        )
+        self._open = ExitStack()
+        self._loop = self._open.enter_context(start_blocking_portal())
+        self._open.callback(lambda: self._loop.call(self._client.aclose))
 
     def ask(self, ask: Ask, timeout_s: float) -> dict[str, Any]:
         """Ask once; raise `FailedError` where there is no answer."""
         path = ask.operation.path.format(quote(ask.decision_id or "", safe=""))
         body = ask.content if ask.operation.verb == "POST" else None
+
+        async def asked() -> httpx.Response:
+            with anyio.fail_after(timeout_s):
+                return await self._client.request(
+                    ask.operation.verb, path, headers=ask.headers, json=body
+                )
+
         try:
-            response = self._client.request(
-                ask.operation.verb, path, headers=ask.headers, json=body, timeout=timeout_s
-            )
-        except httpx.TimeoutException as error:
+            response = self._loop.call(asked)
+        except TimeoutError as error:
             raise FailedError(TimedOutError(f"no answer within {timeout_s:.3g} s"), None) from error
-        except httpx.RequestError as error:
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
             raise FailedError(UnreachableError(f"no connection: {error}"), 0) from error
+        except httpx.RequestError as error:  # no door of ours is at such an address
+            raise FailedError(UnreachableError(f"no connection: {error}"), None) from error
         if not response.is_success:
             raise _refused(response)
         try:
@@ -138,7 +157,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._open.close()
 
 
 def _refused(response: httpx.Response) -> FailedError:

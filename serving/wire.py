@@ -1,10 +1,10 @@
 """What travels: request and response bodies; `problems` has the errors' table."""
 
-from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
 
 from finntelligence import offers
 from finntelligence.decision import Decision
@@ -12,17 +12,21 @@ from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Portfolio
 
 __all__ = [
+    "LONGEST_ID",
     "ApplicationRequest",
     "BadRequestError",
     "OfferRequest",
     "OfferResponse",
     "Problem",
     "from_core",
+    "offer_from_core",
     "problem_of_status",
     "to_core",
 ]
 
 PROBLEM_TYPE = "urn:finntelligence:problem:"
+LONGEST_ID = 200
+"""Characters of an applicant's id."""
 
 
 class BadRequestError(FinntelligenceError):
@@ -39,10 +43,29 @@ class ApplicationRequest(BaseModel):
     features: dict[str, Any]
 
 
+def _applicant_id(value: Any) -> Any:
+    if value is None or (isinstance(value, str) and 1 <= len(value) <= LONGEST_ID):
+        return value
+    raise PydanticCustomError("applicant_id", f"must be text of 1 to {LONGEST_ID} characters")
+
+
 class OfferRequest(ApplicationRequest):
     """One application; the portfolio's declaration checks every value."""
 
     explain: StrictBool = False
+    applicant_id: Annotated[str | None, BeforeValidator(_applicant_id)] = Field(
+        default=None,
+        description="Who asks, in the caller's own words: under a price experiment the same "
+        "applicant meets the same draw. It is neither kept nor logged, only its keyed digest is.",
+    )
+
+
+def _known(value: Any) -> Any:
+    return None if value != value else value  # NaN is not itself
+
+
+Known = Annotated[float | None, BeforeValidator(_known)]
+"""A number; null where it is not known, for JSON has no NaN."""
 
 
 class Offer(BaseModel):
@@ -55,9 +78,13 @@ class Offer(BaseModel):
     apr: float = Field(description="Yearly cost of credit with fees, actuarial method.")
     monthly_payment: float
     total_cost: float = Field(description="All payments less the amount received.")
-    p_accept: float = Field(description="Probability that the customer takes this offer.")
+    p_accept: Known = Field(
+        description="Probability that the customer takes this offer; null in a degraded answer."
+    )
     pd_lifetime: float = Field(description="Probability of default within the term, if taken.")
-    expected_profit: float = Field(description="p_accept times the value of the booked loan.")
+    expected_profit: Known = Field(
+        description="p_accept times the value of the booked loan; null in a degraded answer."
+    )
     binding: str | None = Field(
         default=None, description="Rule that keeps the price from a more profitable neighbour."
     )
@@ -147,6 +174,10 @@ class OfferResponse(BaseModel):
     explanation: Explanation | None = Field(
         default=None, description="Of the first offer, where the request says `explain`."
     )
+    degraded: bool = Field(
+        default=False,
+        description="The acceptance model did not answer, so offers are at the list price.",
+    )
     versions: dict[str, str] = Field(
         description="Exact ids of the pair, its models, policy and portfolio."
     )
@@ -179,19 +210,26 @@ def to_core(request: ApplicationRequest, portfolio: Portfolio) -> offers.Applica
     )
 
 
+def offer_from_core(offer: offers.Offer) -> Offer:
+    """Return the body of one offer."""
+    return Offer.model_validate(offer, from_attributes=True)
+
+
 def from_core(decision: Decision, decision_id: str, portfolio: Portfolio) -> OfferResponse:
     """Return the body that answers with a decision."""
-    return OfferResponse(
-        decision_id=decision_id,
-        outcome="offers" if decision.offers else "decline",
-        currency=portfolio.currency,
-        offers=[Offer(**asdict(offer)) for offer in decision.offers],
-        reasons=[Reason(**asdict(reason)) for reason in decision.reasons],
-        counter_offer=(
-            CounterOffer(**asdict(decision.counter_offer)) if decision.counter_offer else None
-        ),
-        explanation=(Explanation(**asdict(decision.explanation)) if decision.explanation else None),
-        versions=dict(decision.versions),
+    return OfferResponse.model_validate(
+        {
+            "decision_id": decision_id,
+            "outcome": "offers" if decision.offers else "decline",
+            "currency": portfolio.currency,
+            "offers": decision.offers,
+            "reasons": decision.reasons,
+            "counter_offer": decision.counter_offer,
+            "explanation": decision.explanation,
+            "degraded": decision.degraded,
+            "versions": decision.versions,
+        },
+        from_attributes=True,  # copies nothing, where `asdict` copies every leaf
     )
 
 

@@ -1,5 +1,6 @@
 """What travels about decisions made: the record of one, and what became of its offer."""
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,16 +11,19 @@ from serving.record.entry import Outcome
 from serving.wire import OfferRequest, OfferResponse
 
 if TYPE_CHECKING:  # whoever reads answers needs no database
+    from serving.record.links import Links
     from serving.record.reader import Recorded
     from serving.record.replay import Replay
 
 __all__ = [
+    "ChainStatus",
     "CustomerOutcome",
     "DecisionRecord",
     "Difference",
     "OutcomeRequest",
     "RecordedOutcome",
     "Replayed",
+    "chain_from_core",
     "decision_from_core",
     "outcome_from_core",
     "replay_from_core",
@@ -87,6 +91,21 @@ class DecisionRecord(BaseModel):
     outcomes: list[RecordedOutcome] = []
 
 
+class ChainStatus(BaseModel):
+    """Where a decision stands in the hash-chained record, and whether its own links hold."""
+
+    decision_id: str
+    writer: str = Field(description="Whose chain it is in: one incarnation of a process.")
+    seq: int = Field(description="Its number in that chain.")
+    hash: str
+    previous: str = Field(description="The hash of the record before it.")
+    holds: bool = Field(
+        description="Whether its hash, its content and its links to both neighbours agree; the "
+        "whole record is verified by `finnt decisions verify`."
+    )
+    problems: list[str] = Field(description="What does not hold.")
+
+
 class Difference(BaseModel):
     """One value that came out otherwise."""
 
@@ -103,6 +122,12 @@ class Replayed(BaseModel):
     compared: list[str] = Field(description="The parts of the answer that were compared.")
     differences: list[Difference]
     notes: list[str] = Field(description="What could not be compared, and why.")
+
+
+def chain_from_core(found: "Links") -> ChainStatus:
+    """Return the body that tells of a decision's place in the record."""
+    content = {**asdict(found), "problems": list(found.problems)}
+    return ChainStatus(**content, holds=not found.problems)
 
 
 def outcome_from_core(outcome: Outcome) -> RecordedOutcome:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from finntelligence.quote import Quote
 from serving.wire import ApplicationRequest, Offer
 
-__all__ = ["BrokenRule", "QuoteRequest", "QuoteResponse", "from_core", "terms"]
+__all__ = ["BrokenRule", "QuoteRequest", "QuoteResponse", "from_core", "number", "terms"]
 
 
 class QuoteRequest(ApplicationRequest):
@@ -62,12 +62,13 @@ class QuoteResponse(BaseModel):
 
 
 def terms(request: QuoteRequest) -> tuple[float, float, float]:
-    """Return principal, term and rate; what is no number is NaN, which the core refuses by name."""
-    principal = round(_number(request.principal), 2)  # money is to the cent
-    return principal, _number(request.term_months), _number(request.quoted_rate)
+    """Return principal, term and rate; see `number`."""
+    principal = round(number(request.principal), 2)  # money is to the cent
+    return principal, number(request.term_months), number(request.quoted_rate)
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """Return a number as the core wants it; what is none is NaN, which the core refuses by name."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:

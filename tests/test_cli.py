@@ -95,7 +95,6 @@ def test_status_is_the_same_from_any_folder(finnt, status, tmp_path):
     [
         (("offer", "nowhere.json"), "nowhere.json: No such file"),
         (("offer", "."), ".: Is a directory"),
-        (("offer", "."), "Is a directory"),
         (("offer", "BROKEN"), "must be JSON"),
         (("offer", "EXAMPLE", "--portfolio", "unknown"), "declared: kz2008, lending_club, simul"),
         (("offer", "EXAMPLE", "--portfolio", "kz2008"), "make pipeline PORTFOLIO=kz2008"),

@@ -7,19 +7,19 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
-from runners.settings import RunnerSettings
+from runners.settings import Arguments, RunnerSettings
 from serving.grpc_settings import GrpcSettings
 from serving.json_log import LogSettings
 from serving.keys import AuthSettings
 from serving.rate_limit import LoadSettings
 from serving.record.settings import RecordSettings
-from serving.settings import FrontSettings
+from serving.settings import CoalesceSettings, FrontSettings, TopologySettings
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
 KINDS = (
-    *(AuthSettings, FrontSettings, GrpcSettings, LoadSettings, LogSettings),
-    *(RecordSettings, RunnerSettings),
+    *(Arguments, AuthSettings, CoalesceSettings, FrontSettings, GrpcSettings, LoadSettings),
+    *(LogSettings, RecordSettings, RunnerSettings, TopologySettings),
 )
 SETTINGS = {
     f"{kind.model_config['env_prefix']}{name}".upper(): field

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bentoml
+import yaml
 from mlflow.entities.model_registry import ModelVersion
 
 from finntelligence.errors import ModelMismatchError
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.ubj"
 EVIDENCE = "evaluation"  # the folder in the store and in a Bento
+PLACELESS = "model"
 
 
 def publish(portfolio_name: str, alias: str = PRODUCTION) -> dict[str, Any]:
@@ -189,6 +191,7 @@ def _imported(version: ModelVersion) -> dict[str, str]:
                 **hashes,
             },
         )
+    _forget_place(stored)
     file = next(iter(sorted(_files(stored))))
     return {
         "tag": str(stored.tag),
@@ -197,6 +200,15 @@ def _imported(version: ModelVersion) -> dict[str, str]:
         "file": str(file.relative_to(stored.path)),
         "sha256": digest,
     }
+
+
+def _forget_place(stored: bentoml.Model) -> None:
+    """Take out of MLflow's description where on this machine the model was logged: it travels."""
+    for path in Path(stored.path).rglob("MLmodel"):
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if told.get("artifact_path") != PLACELESS:
+            told["artifact_path"] = PLACELESS
+            path.write_text(yaml.safe_dump(told), encoding="utf-8")
 
 
 def _declaration(models: Mapping[str, Mapping[str, str]]) -> str:

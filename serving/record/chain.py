@@ -38,7 +38,7 @@ START = Head(0, GENESIS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What is to be chained: `content` is canonical JSON, times are microseconds since 1970.
+    """What is to be chained: `content` is JSON as text, times are microseconds since 1970.
 
     `kind` is decision, outcome, opening or pruning; `slot` an outcome's; a pruning's `before_us`
     bounds what it removes the content of.

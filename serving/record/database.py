@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from serving.record.errors import RecordSchemaError, RecordUnavailableError
 
 __all__ = [
     "FAILURES",
+    "REVISION",
     "connected",
     "current",
     "migrate",
@@ -28,6 +24,9 @@ __all__ = [
 
 FAILURES = (sa.exc.SQLAlchemyError, OSError)
 """What a database that is down, locked or full raises."""
+
+REVISION = "0001"
+"""Today's schema: the last of the migrations. Known without Alembic, which is slow to import."""
 
 _MIGRATIONS = Path(__file__).parents[1] / "migrations"
 _COMMAND = "run `finnt decisions migrate`"
@@ -75,16 +74,22 @@ def migrate(engine: sa.Engine) -> str:
         RecordSchemaError: when a newer engine has brought it further.
         RecordUnavailableError: when it does not answer.
     """
+    from alembic import command  # a service whose record is up to date starts without it
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
     try:
         with writing(engine).begin() as connection:
-            config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except CommandError as error:
         raise RecordSchemaError(f"the decision record's schema is unknown: {error}") from error
     except FAILURES as error:
         raise unavailable(error) from error
-    return _head()
+    return REVISION
 
 
 def current(engine: sa.Engine) -> None:
@@ -94,19 +99,20 @@ def current(engine: sa.Engine) -> None:
         RecordSchemaError: naming the command that repairs it.
         RecordUnavailableError: when the database does not answer.
     """
+    try:
+        with engine.connect() as connection:
+            found = _revision(connection)
+    except FAILURES as error:
+        raise unavailable(error) from error
+    if found == REVISION:
+        return
     if engine.dialect.name == "sqlite":
         migrate(engine)
         return
-    try:
-        with engine.connect() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
-    except FAILURES as error:
-        raise unavailable(error) from error
-    if found != _head():
-        has = f"has schema {found}" if found else "has no schema yet"
-        raise RecordSchemaError(
-            f"the decision record's database {has}, this engine writes {_head()}; {_COMMAND}"
-        )
+    has = f"has schema {found}" if found else "has no schema yet"
+    raise RecordSchemaError(
+        f"the decision record's database {has}, this engine writes {REVISION}; {_COMMAND}"
+    )
 
 
 def writing(engine: sa.Engine) -> sa.Engine:
@@ -136,15 +142,11 @@ def unavailable(error: BaseException) -> RecordUnavailableError:
     return RecordUnavailableError(f"the decision record is not available: {type(cause).__name__}")
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _head() -> str:
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    said = connection.execute(sa.text("SELECT version_num FROM alembic_version"))
+    return said.scalar_one_or_none()
 
 
 def _sqlite_pragmas(connection: Any, _: object) -> None:

@@ -1,9 +1,10 @@
-"""What decided, kept once by digest: the declaration, the policy and both models' responses.
+"""What decided, kept once by digest: declaration, policy, both models' responses, shadow prices.
 
 With these and the recorded heads a decision can be computed again without the model store.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from finntelligence.declaration import Section, content_digest, merged
@@ -12,6 +13,7 @@ from finntelligence.market import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio, read_economics
 from finntelligence.response import PriceResponse
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
 
 __all__ = ["documents_of", "market_from", "policy_from"]
 
@@ -36,7 +38,9 @@ def documents_of(market: Market, policies: object) -> dict[str, dict[str, Any]]:
     policy = {"policy": content, "economics": economics}
     if content_digest(policy) != market.policy.digest:
         raise InvalidDeclarationError("policy.yaml: is not the policy that the market prices under")
+    charged = {} if market.prices == NO_PRICES else {"shadow_prices": asdict(market.prices)}
     return {
+        **charged,
         "portfolio": dict(portfolio.declaration),
         "policy": policy,
         "risk": _plain(market.risk),
@@ -66,8 +70,12 @@ def market_from(entry_documents: Mapping[str, str], document: Document) -> Marke
         )
         for model in ("risk", "acceptance")
     )
-    policy = policy_from(entry_documents, document)
-    return Market(portfolio=portfolio, policy=policy, risk=risk, acceptance=acceptance)
+    policy, prices = policy_from(entry_documents, document), NO_PRICES
+    if "shadow_prices" in entry_documents:
+        prices = ShadowPrices.from_prices(document(entry_documents["shadow_prices"]))
+    return Market(
+        portfolio=portfolio, policy=policy, risk=risk, acceptance=acceptance, prices=prices
+    )
 
 
 def _plain(response: PriceResponse) -> dict[str, Any]:

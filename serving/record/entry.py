@@ -8,7 +8,16 @@ from typing import Any, Literal
 
 from finntelligence.declaration import content_digest
 
-__all__ = ["Channel", "Entry", "Outcome", "OutcomeKind", "key_digest", "micros", "moment"]
+__all__ = [
+    "Channel",
+    "Entry",
+    "Outcome",
+    "OutcomeKind",
+    "key_digest",
+    "micros",
+    "moment",
+    "request_digest",
+]
 
 Channel = Literal["http", "grpc", "cli"]
 
@@ -18,9 +27,11 @@ class Entry:
     """One answered decision, whole enough to be replayed.
 
     `request` and `answer` are the wire's JSON, `heads` each model's coefficients for the applicant,
-    by model. `versions` has the exact id of all that decided; `documents` the digest under which
-    each part's content is kept (`serving.record.documents`). `propensity` is the density of the
-    first offer's price if that was drawn at random, per unit of rate, `arm` the experiment's arm.
+    by model; a degraded decision has none of acceptance. `versions` has the exact id of all that
+    decided; `documents` the digest under which each part's content is kept
+    (`serving.record.documents`). `propensity` is the density of the first offer's price if that was
+    drawn at random, per unit of rate, `arm` the experiment's arm, `applicant_key` what the
+    experiment knows the applicant by (`experiment.applicant_key`).
     `idempotency_key` is a `key_digest`; `caller` the id of an API key.
     """
 
@@ -36,6 +47,7 @@ class Entry:
     latency_ms: float
     propensity: float | None = None
     arm: str | None = None
+    applicant_key: str | None = None
     idempotency_key: str | None = None
     caller: str | None = None
 
@@ -46,7 +58,7 @@ class Entry:
     @property
     def request_digest(self) -> str:
         """The digest by which a repeated request is known to be the same."""
-        return content_digest(self.request)
+        return request_digest(self.request, self.applicant_key)
 
     def to_content(self) -> dict[str, Any]:
         """Return the JSON that is recorded; the inverse of `from_content`."""
@@ -93,6 +105,12 @@ class Outcome:
         """Read what was recorded."""
         kind, on = OutcomeKind(content["kind"]), date.fromisoformat(content["on"])
         return cls(**{**content, "kind": kind, "on": on})
+
+
+def request_digest(request: Mapping[str, Any], applicant_key: str | None) -> str:
+    """Return the digest of a request; under an experiment another applicant asks another one."""
+    asked = request if applicant_key is None else {**request, "applicant_key": applicant_key}
+    return content_digest(asked)
 
 
 def key_digest(key: str, caller: str | None, operation: str) -> str:

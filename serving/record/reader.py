@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from serving.record.database import snapshot
-from serving.record.entry import Entry, Outcome, moment
+from serving.record.entry import Entry, Outcome, micros, moment
 from serving.record.errors import UnknownDecisionError
 from serving.record.schema import documents, records
 
@@ -80,9 +80,11 @@ def whole(recorded: Recorded) -> Entry:
     return recorded.entry
 
 
-def decisions(connection: sa.Connection, portfolio: str | None = None) -> Iterator[Recorded]:
+def decisions(
+    connection: sa.Connection, portfolio: str | None = None, since: datetime | None = None
+) -> Iterator[Recorded]:
     """Yield every decision that was not pruned, oldest first, in bounded memory."""
-    last = (-1, "")
+    last = (-1 if since is None else micros(since) - 1, "")
     ours = sa.tuple_(records.c.at_us, records.c.decision_id)
     wanted = sa.select(records).where(records.c.kind == "decision", records.c.content.is_not(None))
     wanted = wanted.order_by(records.c.at_us, records.c.decision_id).limit(_ROWS)

@@ -7,7 +7,7 @@ where the models are at hand, from the applicant on: the coefficients and the wh
 import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,8 @@ def replay(engine: sa.Engine, decision_id: str, load: Loader | None = None) -> R
         if models is None:
             raise kept
         kept = models.market
+    if models is not None:  # loaded under the shadow prices of today
+        models = replace(models, market=replace(models.market, prices=kept.prices))
     compared, differences = _from_heads(entry, kept)
     if models is not None:
         more, found = _from_applicant(entry, models)
@@ -136,11 +138,10 @@ def _loaded(load: Loader | None, versions: Mapping[str, str], notes: list[str]) 
 
 def _from_heads(entry: Entry, market: Market) -> tuple[list[str], list[Difference]]:
     """Decide again on the recorded coefficients."""
-    risk, acceptance = (np.array([entry.heads[m]], dtype=float) for m in ("risk", "acceptance"))
     models = Models(
         market=market,
-        score_risk=_only(risk),
-        score_acceptance=_only(acceptance),
+        score_risk=_only(entry, "risk"),
+        score_acceptance=_only(entry, "acceptance"),
         explain_risk=_no_model,
     )
     kept = [name for name in entry.answer if name not in (*_OWN, *_FROM_MODELS)]
@@ -156,10 +157,10 @@ def _from_applicant(entry: Entry, models: Models) -> tuple[list[str], list[Diffe
     """Score and decide again."""
     portfolio = models.market.portfolio
     row = design_matrix(portfolio, application_columns(to_core(_request(entry), portfolio)))
-    heads = {
-        "risk": models.score_risk(row)[0].tolist(),
-        "acceptance": models.score_acceptance(row)[0].tolist(),
-    }
+    if "acceptance" not in entry.heads:  # it did not answer, and does not now
+        models = replace(models, score_acceptance=_no_model)
+    scorers = {"risk": models.score_risk, "acceptance": models.score_acceptance}
+    heads = {model: scorers[model](row)[0].tolist() for model in entry.heads}
     answer = _answer(entry, models, explain=entry.answer.get("explanation") is not None)
     kept = [name for name in entry.answer if name not in _OWN]
     recorded = {name: entry.answer[name] for name in kept}
@@ -181,7 +182,8 @@ def _answer(entry: Entry, models: Models, *, explain: bool) -> dict[str, Any]:
         explain_risk=in_process(models.explain_risk),
     )
     application = to_core(_request(entry), market.portfolio)
-    answer = asyncio.run(handle(application, engine, explain=explain))
+    handled = handle(application, engine, explain=explain, applicant_key=entry.applicant_key)
+    answer = asyncio.run(handled)
     body = from_core(answer.decision, entry.decision_id, market.portfolio)
     return body.model_dump(mode="json")
 
@@ -190,8 +192,11 @@ def _request(entry: Entry) -> OfferRequest:
     return OfferRequest.model_validate(dict(entry.request))
 
 
-def _only(coefficients: Array) -> Scorer:
-    """Return what answers for the applicant alone; a counter-offer asks about others."""
+def _only(entry: Entry, model: str) -> Scorer:
+    """Return what answers as a model did for the applicant; a counter-offer asks about others."""
+    if model not in entry.heads:
+        return _no_model
+    coefficients = np.array([entry.heads[model]], dtype=float)
 
     def score(rows: Array) -> Array:
         return coefficients if len(rows) == 1 else _no_model(rows)

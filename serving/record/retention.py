@@ -2,10 +2,14 @@
 
 Creditors keep applications for 25 months (12 CFR 1002.12(b)(1)). Removed is all content: request,
 coefficients, answer, outcome. What stays of a record is its place, its times and its digests.
+
+A database may hold several books, each kept for a time of its own. An outcome's book is its
+decision's; where that was emptied already, the outcome goes with whichever book is pruned next.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,6 +18,7 @@ from finntelligence.errors import InvalidDeclarationError
 from serving.record.chain import Event
 from serving.record.database import FAILURES, unavailable, writing
 from serving.record.entry import micros
+from serving.record.errors import RecordUnavailableError
 from serving.record.idempotency import forget
 from serving.record.schema import records
 from serving.record.writer import now_us, transaction
@@ -22,6 +27,7 @@ __all__ = ["Pruned", "months_before", "prune"]
 
 _ROWS = 500  # of one transaction: decisions are recorded meanwhile
 _EMPTIED = ("decision", "outcome")
+_Due = sa.ColumnElement[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,52 +53,88 @@ def months_before(months: int, today: datetime) -> datetime:
     return datetime(year, month + 1, 1, tzinfo=UTC)
 
 
-def prune(engine: sa.Engine, before: datetime) -> Pruned:
-    """Empty the decisions and outcomes recorded before a moment; do it again and nothing changes.
+def prune(engine: sa.Engine, before: datetime, portfolio: str) -> Pruned:
+    """Empty a book's decisions and outcomes recorded before a moment; again changes nothing.
 
     A record of the pruning is chained first. SQLite overwrites what it removes (`secure_delete`);
     PostgreSQL gives the space back at the next VACUUM.
 
     Raises:
         InvalidDeclarationError: when `before` is in the future.
-        RecordUnavailableError: when the database does not answer.
+        RecordUnavailableError: when the database does not answer; or when SQLite's log still holds
+            what was removed, because somebody reads it: then do it again.
     """
     before_us, at_us = micros(before), now_us()
     if before_us > at_us:
         raise InvalidDeclarationError(f"before: must not be in the future, is {before.date()}")
-    content = canonical_json({"before": before.astimezone(UTC).isoformat()})
+    said = {"before": before.astimezone(UTC).isoformat(), "portfolio": portfolio}
+    content = canonical_json(said)
     event = Event(kind="pruning", at_us=at_us, content=content, before_us=before_us)
 
     try:
         with writing(engine).begin() as connection:
             keys = forget(connection)
-            is_due = bool(_old(connection, before_us, 1))
+            due = _due(engine, before_us, portfolio)
+            is_due = bool(_old(connection, due, 1))
         if is_due:
             transaction(engine, lambda current: current.add(event))
         emptied = 0
-        while count := _emptied(engine, before_us):
+        while count := _emptied(engine, due):
             emptied += count
-        if engine.dialect.name == "sqlite":  # or the log beside the file would still hold it
-            with engine.connect() as connection:
-                raw = connection.connection.driver_connection
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()  # type: ignore[union-attr]
+        if engine.dialect.name == "sqlite":
+            _scrub_log(engine)
     except FAILURES as error:
         raise unavailable(error) from error
     return Pruned(before=before, records=emptied, keys=keys)
 
 
-def _emptied(engine: sa.Engine, before_us: int) -> int:
+def _scrub_log(engine: sa.Engine) -> None:
+    """Empty the log beside an SQLite file, which would still hold what was removed from the file.
+
+    Raises:
+        RecordUnavailableError: when somebody reads it for longer than we wait.
+    """
+    with engine.connect() as connection:
+        raw: Any = connection.connection.driver_connection
+        is_busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise RecordUnavailableError(
+            "the records were emptied, but the database's log still holds them, for somebody "
+            "reads it; prune again"
+        )
+
+
+def _emptied(engine: sa.Engine, due: _Due) -> int:
     """Empty some of the old records; return how many."""
     with writing(engine).begin() as connection:
-        found = _old(connection, before_us, _ROWS)
+        found = _old(connection, due, _ROWS)
         if found:
             which = sa.tuple_(records.c.writer, records.c.seq).in_(found)
             connection.execute(sa.update(records).where(which).values(content=None))
     return len(found)
 
 
-def _old(connection: sa.Connection, before_us: int, most: int) -> list[tuple[str, int]]:
-    """Return writer and number of old records that still have content."""
-    old = (records.c.kind.in_(_EMPTIED), records.c.at_us < before_us)
-    some = sa.select(records.c.writer, records.c.seq).where(*old, records.c.content.is_not(None))
+def _old(connection: sa.Connection, due: _Due, most: int) -> list[tuple[str, int]]:
+    """Return writer and number of records that are due."""
+    some = sa.select(records.c.writer, records.c.seq).where(due)
     return [(row.writer, row.seq) for row in connection.execute(some.limit(most))]
+
+
+def _due(engine: sa.Engine, before_us: int, portfolio: str) -> _Due:
+    """Return the condition that a record is old, has content, and is of no other book."""
+    decided = records.alias()
+    others = sa.exists().where(
+        decided.c.decision_id == records.c.decision_id,
+        decided.c.kind == "decision",
+        decided.c.content.is_not(None),
+        _book(engine, decided.c.content) != portfolio,
+    )
+    old = (records.c.kind.in_(_EMPTIED), records.c.at_us < before_us)
+    return sa.and_(*old, records.c.content.is_not(None), ~others)
+
+
+def _book(engine: sa.Engine, content: Any) -> _Due:
+    """Return the book that a decision's content names, each database in its own words."""
+    known: Any = sa.cast if engine.dialect.name == "postgresql" else sa.type_coerce
+    found: _Due = known(content, sa.JSON)["portfolio"].as_string()
+    return found

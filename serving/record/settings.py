@@ -1,12 +1,15 @@
 """Settings of the decision record, from the environment (FINNT_RECORD_...)."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from finntelligence.errors import InvalidDeclarationError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 __all__ = ["RecordSettings"]
 
@@ -40,12 +43,14 @@ class RecordSettings(BaseSettings):
         25, ge=1, le=1200, description="Age from which `finnt decisions prune` removes content."
     )
 
-    def database(self, portfolio: str, root: Path) -> sa.URL:
+    def database(self, portfolio: str, root: Path) -> "sa.URL":
         """Return the database's address; a relative file is below `root`.
 
         Raises:
             InvalidDeclarationError: when it is of no known kind.
         """
+        import sqlalchemy as sa  # slow, and a runner has no record
+
         try:
             url = sa.make_url(self.url.replace("{portfolio}", portfolio))
         except sa.exc.ArgumentError as error:

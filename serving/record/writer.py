@@ -6,12 +6,13 @@ again, for the failed commit may have arrived after all. What was recorded but n
 no harm: nobody was answered.
 """
 
+import asyncio
+import contextlib
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ Work = Callable[[Transaction], Any]
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     work: Work
-    done: "Future[Any]"
+    done: "asyncio.Future[Any]"
 
 
 class Writer:
@@ -111,13 +112,15 @@ class Writer:
         """Entries that wait to be written."""
         return len(self._waiting)
 
-    def submit(self, work: Work) -> "Future[Any]":
+    def submit(self, work: Work) -> "asyncio.Future[Any]":
         """Queue one entry; the future's result is the work's, once it is durable.
+
+        Within an event loop. Who cancels the future before its turn leaves the queue.
 
         Raises:
             RecordUnavailableError: when the queue is full, or the record is closed.
         """
-        item = _Waiting(work, Future())
+        item = _Waiting(work, asyncio.get_running_loop().create_future())
         with self._turn:
             if self._closing:
                 raise RecordUnavailableError("the decision record is closed")
@@ -135,13 +138,12 @@ class Writer:
         self._thread.join(seconds)
         with self._turn:
             late, self._waiting = self._waiting, deque()
-        for item in late:
-            if item.done.set_running_or_notify_cancel():
-                item.done.set_exception(RecordUnavailableError("the decision record was closed"))
+        closed = RecordUnavailableError("the decision record was closed")
+        _tell([(item, closed) for item in late])
 
     def _run(self) -> None:
         while batch := self._taken():
-            wanted = [item for item in batch if item.done.set_running_or_notify_cancel()]
+            wanted = [item for item in batch if not item.done.cancelled()]
             if wanted:
                 self._write(wanted)
 
@@ -165,11 +167,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - a defect must not end the thread
             self._head = None
             results = [error] * len(batch)
-        for item, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                item.done.set_exception(result)
-            else:
-                item.done.set_result(result)
+        _tell(list(zip(batch, results, strict=True)))
 
     def _committed(self, batch: list[_Waiting]) -> list[Any]:
         results: list[Any] = []
@@ -183,6 +181,26 @@ class Writer:
             current.finish()
         self._head = current.head
         return results
+
+
+def _tell(results: list[tuple[_Waiting, Any]]) -> None:
+    """Wake an event loop once for all who wait in it: to wake it costs a system call."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for item, result in results:
+        loops.setdefault(item.done.get_loop(), []).append((item.done, result))
+    for loop, told in loops.items():
+        with contextlib.suppress(RuntimeError):  # it was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(told: list[tuple["asyncio.Future[Any]", Any]]) -> None:
+    for future, result in told:
+        if future.done():  # whoever waited went away
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
 
 
 def _is_refused(error: Exception) -> bool:

@@ -41,7 +41,7 @@ class Value(_message.Message):
     def __init__(self, number: _Optional[float] = ..., text: _Optional[str] = ...) -> None: ...
 
 class OptimiseOffersRequest(_message.Message):
-    __slots__ = ("requested_principal", "requested_term_months", "features", "explain")
+    __slots__ = ("requested_principal", "requested_term_months", "features", "explain", "applicant_id")
     class FeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -53,11 +53,13 @@ class OptimiseOffersRequest(_message.Message):
     REQUESTED_TERM_MONTHS_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    APPLICANT_ID_FIELD_NUMBER: _ClassVar[int]
     requested_principal: float
     requested_term_months: int
     features: _containers.MessageMap[str, Value]
     explain: bool
-    def __init__(self, requested_principal: _Optional[float] = ..., requested_term_months: _Optional[int] = ..., features: _Optional[_Mapping[str, Value]] = ..., explain: _Optional[bool] = ...) -> None: ...
+    applicant_id: str
+    def __init__(self, requested_principal: _Optional[float] = ..., requested_term_months: _Optional[int] = ..., features: _Optional[_Mapping[str, Value]] = ..., explain: _Optional[bool] = ..., applicant_id: _Optional[str] = ...) -> None: ...
 
 class Offer(_message.Message):
     __slots__ = ("principal", "term_months", "quoted_rate", "nominal_rate", "apr", "monthly_payment", "total_cost", "p_accept", "pd_lifetime", "expected_profit", "binding", "p_choice")
@@ -163,7 +165,7 @@ class CounterOffer(_message.Message):
     def __init__(self, requested_principal: _Optional[float] = ..., requested_term_months: _Optional[int] = ..., offer: _Optional[_Union[Offer, _Mapping]] = ..., sentence: _Optional[str] = ...) -> None: ...
 
 class OptimiseOffersResponse(_message.Message):
-    __slots__ = ("decision_id", "outcome", "currency", "offers", "reasons", "counter_offer", "explanation", "versions")
+    __slots__ = ("decision_id", "outcome", "currency", "offers", "reasons", "counter_offer", "explanation", "versions", "degraded")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +181,7 @@ class OptimiseOffersResponse(_message.Message):
     COUNTER_OFFER_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     outcome: Outcome
     currency: str
@@ -187,7 +190,8 @@ class OptimiseOffersResponse(_message.Message):
     counter_offer: CounterOffer
     explanation: Explanation
     versions: _containers.ScalarMap[str, str]
-    def __init__(self, decision_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., currency: _Optional[str] = ..., offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., counter_offer: _Optional[_Union[CounterOffer, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    degraded: bool
+    def __init__(self, decision_id: _Optional[str] = ..., outcome: _Optional[_Union[Outcome, str]] = ..., currency: _Optional[str] = ..., offers: _Optional[_Iterable[_Union[Offer, _Mapping]]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., counter_offer: _Optional[_Union[CounterOffer, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., versions: _Optional[_Mapping[str, str]] = ..., degraded: _Optional[bool] = ...) -> None: ...
 
 class QuoteOfferRequest(_message.Message):
     __slots__ = ("requested_principal", "requested_term_months", "features", "principal", "term_months", "quoted_rate")

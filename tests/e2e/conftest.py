@@ -9,12 +9,17 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.e2e.project import LOOPBACK
+
 APPLICANTS = 50
+# what one process answers, errors as their problems
 IN_PROCESS = """
 import asyncio, json, sys
+from finntelligence.errors import FinntelligenceError
 from runners.store import ServedPair
-from serving.handler import Engine, handle, in_process
-from serving.wire import OfferRequest, from_core, to_core
+from serving.handler import Engine, in_process
+from serving.operations import Call, Operations
+from serving.problems import problem_of
 
 pair = ServedPair("simulated")
 market, scorers = pair.market()
@@ -25,19 +30,33 @@ engine = Engine(
     score_acceptance=in_process(scorers["acceptance"].coefficients),
     explain_risk=in_process(scorers["risk"].contributions),
 )
+operations = Operations(engine=lambda: engine)
 
-def answer(body):
-    request = to_core(OfferRequest(**body), market.portfolio)
-    found = asyncio.run(handle(request, engine))
-    return from_core(found.decision, found.decision_id, market.portfolio).model_dump_json()
+async def answered(body):
+    try:
+        answer = await operations.optimise(body, Call(channel="cli"))
+    except FinntelligenceError as error:
+        return problem_of(error).model_dump(mode="json")
+    return answer.model_dump(mode="json")
 
-print("[" + ",".join(map(answer, json.load(sys.stdin))) + "]")
+async def all_of_them(bodies):
+    return [await answered(body) for body in bodies]
+
+print(json.dumps(asyncio.run(all_of_them(json.load(sys.stdin)))))
 """
 
 
 def but_id(answer):
     """Return an answer without what differs every time."""
     return {name: value for name, value in answer.items() if name != "decision_id"}
+
+
+def in_process(project, bodies):
+    """Return what a process without a server answers to each body, one at a time."""
+    done = project.run("-c", IN_PROCESS, given=json.dumps(bodies))
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return [but_id(answer) for answer in json.loads(done.stdout)]
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +84,7 @@ def applicants(project, example):
 @pytest.fixture(scope="session")
 def decided(project, applicants):
     """What the engine decides on each applicant, one at a time, in a process without a server."""
-    done = project.run("-c", IN_PROCESS, given=json.dumps(applicants))
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return [but_id(answer) for answer in json.loads(done.stdout)]
+    return in_process(project, applicants)
 
 
 @pytest.fixture(scope="session")
@@ -97,3 +113,36 @@ def server(project):
 def elsewhere(tmp_path_factory) -> Path:
     """A folder that is no project."""
     return tmp_path_factory.mktemp("elsewhere")
+
+
+@pytest.fixture(scope="session")
+def exported(project, elsewhere):
+    """The Bento as one file, and its tag."""
+    built = project.run("-m", "bentoml", "build", "--output", "tag")
+    assert built.returncode == 0, built.stderr
+    tag = built.stdout.strip().rpartition("__tag__:")[2]
+    path = elsewhere / "offers.bento"
+    done = project.run("-m", "bentoml", "export", tag, str(path))
+    assert done.returncode == 0, done.stderr
+    return tag, path
+
+
+@pytest.fixture(scope="session")
+def other_machine(project, elsewhere, exported):
+    """An environment that knows nothing of the project but the imported Bento."""
+    home = elsewhere / "bentoml"
+    home.mkdir()
+    environment = {**project.environment, "BENTOML_HOME": str(home)}
+    del environment["PYTHONPATH"]
+    words = ("-m", "bentoml", "import", str(exported[1]))
+    done = project.run(*words, cwd=elsewhere, environment=environment)
+    assert done.returncode == 0, done.stderr
+    return environment
+
+
+@pytest.fixture(scope="session")
+def bento_server(project, exported, elsewhere, other_machine):
+    """The Bento as it serves there."""
+    words = ("-m", "bentoml", "serve", exported[0], "--host", LOOPBACK)
+    with project.server(*words, cwd=elsewhere, environment=other_machine) as running:
+        yield running

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 
 CONNECTIONS = 10
+PAUSE_S = 0.03  # leaves the processor to what is promoted meanwhile
 IN_A_ROW = 60  # answers from one pair alone that tell that every process has changed over
 CHANGED_WITHIN_S = 20  # a look every second, and two cores that others use too
 
@@ -31,6 +32,7 @@ class Load:
         async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
             at = first
             while True:
+                await asyncio.sleep(PAUSE_S)
                 at = (at + 1) % len(self.bodies)
                 try:
                     response = await client.post("/v1/offers", json=self.bodies[at])

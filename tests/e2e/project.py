@@ -1,6 +1,7 @@
 """A fresh copy of the project in which the simulated book has been published once.
 
-Test modules of several folders share the one copy: `pytest_plugins = ["tests.e2e.project"]`.
+Test modules of several folders share it: `pytest_plugins = ["tests.e2e.project"]`. Where several
+processes run the tests, one publishes and each works in its own copy of the result.
 PYTEST_DONT_REWRITE: nothing here asserts, and the modules import it before pytest does.
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1"
@@ -52,6 +54,8 @@ PATIENT = {
     "FINNT_RECORD_TIMEOUT_S": "12",
     "FINNT_RUNNER_BATCH_LATENCY_MS": "10000",
 }
+# what no Bento brings: the service must do without, and starts sooner
+TRAINING_ONLY = ("dvc", "matplotlib", "mlflow", "pandas", "shap", "sklearn")
 FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "OTEL_", "PROMETHEUS_", "PYTHON")
 FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
 
@@ -101,7 +105,7 @@ class Project:
             input=given,
             capture_output=True,
             encoding="utf-8",
-            timeout=240,
+            timeout=480,  # several times what an idle machine needs
             check=False,
         )
 
@@ -115,12 +119,14 @@ class Project:
         """Run a server on a free port while the context lasts; it is ready on entry."""
         port, grpc_port = free_port(), free_port()
         doors = {"FINNT_AUTH_OFF": "yes", "FINNT_GRPC_PORT": str(grpc_port), **PATIENT}
+        ours = {**doors, **(environment or self.environment)}
+        path = (str(_without_training(self.root.parent)), ours.get("PYTHONPATH"))
         log = self.root.parent / f"server-{port}.log"
         with log.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, *words, "--port", str(port)],
                 cwd=cwd or self.root,
-                env={**doors, **(environment or self.environment)},
+                env={**ours, "PYTHONPATH": os.pathsep.join(filter(None, path))},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -133,13 +139,32 @@ class Project:
             _stop(process)
 
 
+def _ports() -> Iterator[int]:
+    """Yield ports that no client is given by chance and no other test process draws."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ours = range(20_000, 32_000)[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+    yield from random.sample(ours, len(ours))
+
+
+PORTS = _ports()
+
+
 def free_port() -> int:
-    """Return a port that nothing listens on, of those that no client is given by chance."""
-    while True:
-        port = random.randrange(20_000, 32_000)
+    """Return a port that nothing listens on, and never the same again."""
+    for port in PORTS:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind((LOOPBACK, port))
             return port
+    raise RuntimeError("no port is left")
+
+
+def _without_training(base: Path) -> Path:
+    """Return a folder that hides the training packages from whom it is first in the path."""
+    folder = base / "without_training"
+    folder.mkdir(exist_ok=True)
+    for name in TRAINING_ONLY:
+        (folder / f"{name}.py").write_text(f'raise ModuleNotFoundError("no {name} here")\n')
+    return folder
 
 
 def _wait_until_ready(server: Server) -> None:
@@ -215,22 +240,32 @@ def _environment(base: Path, root: Path) -> dict[str, str]:
         "DVC_SITE_CACHE_DIR": base / "dvc",
         "PYTHONPATH": root,
     }
-    if sys.dont_write_bytecode:  # each process would compile every import again
-        folders["PYTHONPYCACHEPREFIX"] = base.parents[1] / "pycache"
     path = f"{Path(sys.executable).parent}{os.pathsep}{ours.get('PATH', '')}"
     named = {name: str(folder) for name, folder in folders.items()}
     return {**ours, **named, "PATH": path, "BENTOML_DO_NOT_TRACK": "True"}
 
 
+def _published(base: Path) -> Project:
+    """Return the copy in this folder; it is made and published if nobody has."""
+    project = Project(base / "project", _environment(base, base / "project"))
+    with FileLock(base.with_suffix(".lock")):
+        if not base.exists():
+            (base / "home").mkdir(parents=True)
+            _copied(project.root)
+            done = project.run("-m", "dvc", "repro", "publish@simulated")
+            if done.returncode:
+                raise RuntimeError(f"the pipeline failed:\n{done.stdout}\n{done.stderr}")
+    if not (project.root / "build" / "simulated" / "served.json").exists():
+        raise RuntimeError("the pipeline failed in another process, which says why")
+    return project
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """The copy, published."""
-    base = tmp_path_factory.mktemp("copy")
-    root = base / "project"
-    (base / "home").mkdir()
-    _copied(root)
-    made = Project(root, _environment(base, root))
-    done = made.run("-m", "dvc", "repro", "publish@simulated")
-    if done.returncode:
-        raise RuntimeError(f"the pipeline failed:\n{done.stdout}\n{done.stderr}")
-    return made
+    """The copy, published; nobody but the tests of this process works in it."""
+    ours = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _published(ours / "copy")
+    published, base = _published(ours.parent / "copy"), ours / "copy"
+    shutil.copytree(published.root.parent, base, symlinks=True)
+    return Project(base / "project", _environment(base, base / "project"))

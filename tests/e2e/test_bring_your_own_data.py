@@ -31,8 +31,6 @@ from training.books.own_files import tables
 from training.fitting.price_response import FitParams, PriceResponseModel
 from training.stages import read_params
 
-pytestmark = pytest.mark.timeout(600)  # a whole pipeline, a service and nine additions
-
 PAGE = copies.ROOT / "docs" / "bring-your-own-data.md"
 BLOCK = re.compile(r"^```(?P<kind>\w+)(?: (?P<path>\S+))?\n(?P<content>.*?)^```$", re.M | re.S)
 LISTED = ("data/sources.yaml", "data/portfolios.yaml", "policy.yaml", "portfolios", "data/raw")

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from tests.e2e.project import cloned
+from tests.serving.browser import ask, unlike, walk, watched
 
-pytest_plugins = ["tests.e2e.project"]
+pytest_plugins = ["tests.e2e.project", "tests.serving.browser"]
 
 # a logit of take-up on the monthly rate, in points, with risk x wave dummies, on waves 1 and 2
 EXPERIMENT = -0.053
@@ -133,14 +134,28 @@ def test_the_price_slopes_interval_covers_the_experiments_own(published):
     assert metrics["price_slope"] + reach < 0
 
 
-def test_a_thousand_held_out_clients_are_answered_within_the_policy(published):
+@pytest.fixture(scope="module")
+def served(published):
     with published.server("-m", "cli", "serve", "--portfolio", "kz2008") as running:
-        done = published.run(
-            *("-m", "loadtests.heldout", "kz2008", "--url", running.url),
-            *("--applicants", "1000", "--concurrency", "16"),
-        )
+        yield running
+
+
+def test_a_thousand_held_out_clients_are_answered_within_the_policy(published, served):
+    done = published.run(
+        *("-m", "loadtests.heldout", "kz2008", "--url", served.url),
+        *("--applicants", "1000", "--concurrency", "16"),
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found = ANSWERED.search(" ".join(done.stdout.split()))
     asked, offered, failures = map(int, found.groups())
     assert (asked, failures) == (1000, 0)
     assert offered >= 500
+
+
+def test_the_console_shows_the_real_book_as_the_api_prices_it(served, browser):
+    with watched(browser, served.url) as tab:
+        walk(tab)
+        tab.view("price")
+        for place in ("0", "1", "2"):
+            tab.page.select_option("#example", place)
+            assert unlike(tab, ask(tab)["offers"]) == []

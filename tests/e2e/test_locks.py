@@ -213,7 +213,8 @@ def ask_with_marks(server, example):
     marked = example | {"features": features | {"annual_income": MARKED["annual_income"]}}
     bodies = [
         marked,
-        marked | {"explain": True},
+        marked | {"explain": True, "applicant_id": "marked-applicant"},
+        marked | {"applicant_id": ["marked-applicant"]},
         example | {"features": features | MARKED},
         example | {"features": features | {"annual_income": "marked-applicant"}},
         marked | {"requested_principal": "marked-applicant"},

@@ -18,10 +18,13 @@ OPERATIONS = [
     ("POST", "/v1/offers"),
     ("POST", "/predict"),
     ("POST", "/v1/quote"),
+    ("POST", "/v1/curve"),
     ("GET", DECISION),
+    ("GET", f"{DECISION}/chain"),
     ("POST", f"{DECISION}/replay"),
     ("POST", f"{DECISION}/outcome"),
     ("GET", "/v1/policy"),
+    ("GET", "/v1/models"),
     ("GET", "/v1/status"),
 ]
 DECISION_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{32}")
@@ -65,7 +68,12 @@ def test_an_operation_answers_whatever_it_is_asked_as_it_is_described(
     described, key, decision_id, method, path, mode
 ):
     @given(described[path][method].as_strategy(generation_mode=mode))
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,  # what CI finds is found again
+        suppress_health_check=list(HealthCheck),
+    )
     def ask(case):
         _ask(case, key, decision_id)
 
@@ -82,6 +90,14 @@ def _ask(case, key, decision_id):
     named = str(case.path_parameters.get("decision_id", ""))
     if DECISION_ID.fullmatch(named) and named[-1] in "01234567":
         case.path_parameters["decision_id"] = decision_id
-    # a rate may be too high for a term, which no schema says
-    beyond = [positive_data_acceptance] if case.path == "/v1/quote" else []
-    case.call_and_validate(headers=headers, excluded_checks=beyond)
+    response = case.call(headers=headers)
+    beyond = [positive_data_acceptance] if is_too_dear(response) else []
+    case.validate_response(response, excluded_checks=beyond)
+
+
+def is_too_dear(response):
+    """Whether a rate is refused as too high for its term: (1 + r / 12) ** n has no schema."""
+    if response.status_code != 422:
+        return False
+    wrong = [(each["field"], each["problem"]) for each in response.json()["errors"]]
+    return len(wrong) == 1 and wrong[0][0] == "quoted_rate" and "months of debt" in wrong[0][1]

@@ -89,7 +89,7 @@ def test_a_browser_gets_the_api_page_with_all_it_loads(client):
     assert page.url.path == "/docs"
     assert page.headers["content-type"].startswith("text/html")
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(loaded) == 3
+    assert len(loaded) == 4
     for path in loaded:
         assert client.get(path).status_code == 200
     assert client.get("/openapi.json").json()["openapi"].startswith("3.1")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from finntelligence.basis import BasisColumn, basis
+from finntelligence.basis import Basis, BasisColumn
 from finntelligence.errors import ModelMismatchError
 
 X = np.array([0.0, 1.0, 4.0, 100.0, np.nan])
@@ -37,9 +37,9 @@ def test_a_basis_finds_its_features_by_name():
         BasisColumn(feature="a", kind="missing"),
         BasisColumn(feature="b", kind="flag"),
     )
-    found = basis(columns, ("a", "b"), np.array([[np.nan, 7.0], [1.0, 8.0]]))
+    found = Basis.of(columns, ("a", "b")).values(np.array([[np.nan, 7.0], [1.0, 8.0]]))
     np.testing.assert_array_equal(found, [[7, 1, 7], [8, 0, 8]])
-    assert basis((), ("a", "b"), np.zeros((3, 2))).shape == (3, 0)
+    assert Basis.of((), ("a", "b")).values(np.zeros((3, 2))).shape == (3, 0)
 
 
 def test_a_logarithmic_column_never_takes_the_logarithm_of_nothing():
@@ -63,4 +63,4 @@ def test_a_column_that_cannot_be_computed_is_refused_by_name(wrong, message):
 
 def test_a_basis_of_a_feature_that_is_not_there_is_refused():
     with pytest.raises(KeyError, match="fico"):
-        basis((BasisColumn(feature="fico", kind="flag"),), ("a",), np.zeros((1, 1)))
+        Basis.of((BasisColumn(feature="fico", kind="flag"),), ("a",))

@@ -350,3 +350,11 @@ def test_the_compiled_sum_of_a_contract_is_the_plain_one(balance, level, points,
         pytest.skip("the core was built without a compiler: there is only the plain one")
     asked = balance, level, points * 10**8, term
     assert cashflow.compiled_total(*asked) == cashflow._contract_total(*asked)
+
+
+@given(rate=st.floats(0, 5), fee=st.floats(0, 0.2), term=TERMS)
+def test_the_compiled_rate_of_a_loan_is_the_plain_one(rate, fee, term):
+    if cashflow.compiled_rate is None:
+        pytest.skip("the core was built without a compiler: there is only the plain one")
+    asked = float(monthly_payment(1.0, rate, term)), 1 - fee, float(term)
+    assert cashflow.compiled_rate(*asked) == cashflow._one_monthly_rate(*asked)

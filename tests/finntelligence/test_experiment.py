@@ -9,7 +9,15 @@ from scipy.stats import kstest
 from finntelligence import optimiser
 from finntelligence.decision import decide
 from finntelligence.errors import InvalidDeclarationError
-from finntelligence.experiment import CONTROL, EXPERIMENT, TEST, permitted, tried, uniform
+from finntelligence.experiment import (
+    CONTROL,
+    EXPERIMENT,
+    TEST,
+    applicant_key,
+    permitted,
+    tried,
+    uniform,
+)
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import solve
 from finntelligence.menu import choice_probabilities
@@ -102,7 +110,49 @@ def test_one_key_always_meets_one_price_and_another_salt_another(simulated, ask)
     assert shown(ask(simulated, other), "applicant 3")[1].offers[0] != again[0].offers[0]
 
 
-def test_without_a_key_the_same_content_meets_the_same_price(simulated, ask):
+@pytest.mark.parametrize("other", [{"requested_principal": 9_000}, {"requested_term_months": 60}])
+def test_asking_for_another_amount_or_term_is_no_way_to_another_draw(simulated, ask, other):
+    halves = ALL | COARSE | {"experiment": {"share": 0.5, "salt": "spring", "width": 0.01}}
+    arms = set()
+    for fico in range(690, 702):
+        whole = ask(simulated, halves, {"fico": fico})
+        terms = {"requested_principal": 12_000, "requested_term_months": 36} | other
+        features = whole.application.features
+        again = whole._replace(application=application(simulated, **terms, features=features))
+        (_, first), (_, second) = shown(whole), shown(again)
+        assert first.arm == second.arm
+        arms.add(first.arm)
+        if first.arm == TEST:
+            drawn = [_share_of(*each) for each in ((whole, first), (again, second))]
+            assert drawn[0] == pytest.approx(drawn[1], abs=0.15)  # a tick of few
+    assert arms == {TEST, CONTROL}
+
+
+def _share_of(asked, trial):
+    """Return where the drawn price lies among the permitted ones, from 0 to 1."""
+    best = optimiser.optimum(*asked.all).offers[0]
+    rates = rates_of(asked, best).tolist()
+    return rates.index(trial.offers[0].quoted_rate) / len(rates)
+
+
+@given(ids=st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
+def test_applicants_and_experiments_have_keys_of_their_own(simulated, ids):
+    def key(salt, applicant_id):
+        trial = {"experiment": {"share": 1, "salt": salt}}
+        return applicant_key(Policy.from_mapping(simulated, trial), applicant_id)
+
+    made = [key("spring", each) for each in ids]
+    assert made == [key("spring", each) for each in ids]
+    assert len({*made, *(key("summer", each) for each in ids)}) == 4
+    assert {len(each) for each in made} == {32}
+
+
+def test_where_nothing_is_tried_nobody_has_a_key(simulated):
+    assert applicant_key(Policy.from_mapping(simulated), "customer 7") is None
+    assert applicant_key(Policy.from_mapping(simulated, ALL), None) is None
+
+
+def test_without_a_key_the_same_features_meet_the_same_price(simulated, ask):
     whole = ask(simulated, ALL, {"fico": 705})
     same = whole._replace(
         application=application(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from finntelligence.features import (
     REQUEST_FEATURES,
     application_columns,
+    columns_of,
     design_matrix,
     feature_names,
     source_of,
@@ -105,3 +108,24 @@ def test_a_column_that_is_missing_is_named(book, rows):
     for name in columns:
         with pytest.raises(KeyError, match=name):
             design_matrix(book, {k: v for k, v in columns.items() if k != name})
+
+
+def test_applications_together_have_the_columns_that_each_has_alone(book, rows):
+    matrix = rows(book, 1)
+    example = application(book, **book.example)
+    other = replace(
+        example,
+        requested_principal=example.requested_principal / 2,
+        features={
+            n: None if not book.field(n).required else v for n, v in example.features.items()
+        },
+    )
+    assert set(matrix) == set(columns_of([example]))
+    together = design_matrix(book, columns_of([example, other]))
+    alone = [design_matrix(book, application_columns(each))[0] for each in (example, other)]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_no_applications_have_no_columns():
+    with pytest.raises(ValueError, match="an application or more"):
+        columns_of([])

@@ -7,9 +7,10 @@ import pytest
 from finntelligence import cashflow
 from finntelligence.features import application_columns
 from finntelligence.menu import menu_profit
-from finntelligence.optimiser import candidates, optimum
+from finntelligence.optimiser import candidates, optima, optimum
 from finntelligence.portfolio import Portfolio
 from finntelligence.rules import RULES
+from finntelligence.shadow_prices import ShadowPrices
 
 COARSE = {"tick": 0.002, "menu_size": 12}
 NO_CAPS = dict.fromkeys(("apr_cap", "pti_cap", "dti_cap", "pd_cutoff", "minimum_raroc"))
@@ -349,6 +350,11 @@ def test_lifting_the_caps_never_lowers_the_profit(book, usual, policy):
 # --- a budget ----------------------------------------------------------------------------------
 
 
+def under(asked, shadow_price):
+    prices = ShadowPrices(principal=shadow_price)
+    return asked._replace(market=replace(asked.market, prices=prices))
+
+
 @pytest.mark.parametrize("shadow_price", [0.01, 0.05, 0.15])
 def test_a_shadow_price_is_charged_on_every_unit_lent(book, usual, shadow_price):
     for seed in range(4):
@@ -365,7 +371,9 @@ def test_a_shadow_price_is_charged_on_every_unit_lent(book, usual, shadow_price)
                 ]
                 if max(charged, default=0) > 0:
                     known[principal, term] = max(charged)
-        found = {(o.principal, o.term_months): o for o in optimum(*asked.all, shadow_price).offers}
+        found = {
+            (o.principal, o.term_months): o for o in optimum(*under(asked, shadow_price).all).offers
+        }
         assert set(found) == set(known)
         for cell, offer in found.items():
             charged = offer.expected_profit - offer.p_accept * shadow_price * offer.principal
@@ -377,9 +385,27 @@ def test_a_dearer_budget_never_lends_more(book, usual):
         asked = usual(book, seed, {"menu_size": 1})
         lent = []
         for shadow_price in (0.0, 0.02, 0.05, 0.1, 0.3):
-            offers = optimum(*asked.all, shadow_price).offers
+            offers = optimum(*under(asked, shadow_price).all).offers
             lent.append(sum(offer.p_accept * offer.principal for offer in offers))
         assert lent == sorted(lent, reverse=True)
+
+
+@pytest.mark.parametrize("changes", [{}, {"demand_choice": False}])
+def test_applications_priced_together_are_answered_as_each_alone(book, usual, changes):
+    asked = [usual(book, seed, COARSE | changes) for seed in range(12)]
+    together = optima(
+        [each.application for each in asked],
+        asked[0].market,
+        np.stack([each.risk for each in asked]),
+        np.stack([each.acceptance for each in asked]),
+    )
+    assert together == [optimum(*each.all) for each in asked]
+    assert any(found.offers for found in together)
+
+
+def test_of_no_applications_nothing_is_offered(book, usual):
+    market = usual(book, 0).market
+    assert optima([], market, np.zeros((0, 1)), np.zeros((0, 1))) == []
 
 
 # --- what binds --------------------------------------------------------------------------------
@@ -449,6 +475,14 @@ def test_a_rule_that_forbids_a_better_lower_price_is_named(ask, simulated):
     offer = best(with_slope(ask(simulated, NO_CAPS | ONE_CELL | floor), -0.6))
     assert offer.quoted_rate == target
     assert offer.binding == "RAROC"
+
+
+@pytest.mark.parametrize(("floor", "code"), [(None, "EXPECTED_LOSS"), (0.3, "RAROC")])
+def test_a_volume_that_is_paid_for_is_bound_by_the_loans_own_value(ask, simulated, floor, code):
+    dear = {"economics": {"acquisition_cost": 700}, "minimum_raroc": floor}
+    q = with_slope(ask(simulated, NO_CAPS | ONE_CELL | dear), -0.6)
+    paid = q._replace(market=replace(q.market, prices=ShadowPrices(principal=-0.2)))
+    assert best(paid).binding == code
 
 
 def test_a_rule_that_leaves_only_the_lowest_rate_is_named(ask, simulated):

@@ -10,7 +10,7 @@ from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import Market
 from finntelligence.offers import application
 from finntelligence.optimiser import optimum
-from finntelligence.policy import Policy
+from finntelligence.policy import LIST_PRICE, Degrade, Policy
 from finntelligence.portfolio import Portfolio
 
 CAPS = ("apr_cap", "pti_cap", "dti_cap", "pd_cutoff", "minimum_raroc")
@@ -318,3 +318,23 @@ def test_a_lower_cap_of_the_applicants_place_lowers_its_offers_apr(changed, mode
     assert found["CA"]
     assert max(offer.apr for offer in found["CA"]) > 0.14
     assert all(offer.apr <= 0.14 + 1e-9 for offer in found["NY"])
+
+
+def test_offers_degrade_only_where_the_policy_says_so_and_the_digest_tells(simulated):
+    plain = Policy.from_mapping(simulated)
+    degrading = Policy.from_mapping(simulated, {"degrade": {"acceptance": "list_price"}})
+    assert (plain.degrade, degrading.degrade) == (None, Degrade(acceptance=LIST_PRICE))
+    assert plain.digest != degrading.digest
+
+
+@pytest.mark.parametrize(
+    ("degrade", "path"),
+    [
+        ({"acceptance": "guess"}, "policy.degrade.acceptance"),
+        ({"risk": "list_price", "acceptance": "list_price"}, "policy.degrade.risk"),
+        ({}, "policy.degrade.acceptance"),
+    ],
+)
+def test_a_way_to_degrade_that_is_none_is_named(simulated, degrade, path):
+    with pytest.raises(InvalidDeclarationError, match=path):
+        Policy.from_mapping(simulated, {"degrade": degrade})

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from finntelligence import search
-from finntelligence.cashflow import monthly_payment, nominal_from_addon
+from finntelligence.cashflow import apr, monthly_payment, nominal_from_addon
 from finntelligence.grid import Cells, Grid
 from finntelligence.policy import Policy
 from finntelligence.search import best_ticks, best_ticks_numpy
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
 from finntelligence.value import (
     PD_CEILING,
     PD_FLOOR,
@@ -17,6 +18,12 @@ from finntelligence.value import (
 )
 
 SEARCHES = [best_ticks, best_ticks_numpy]
+PRICES = [
+    NO_PRICES,
+    ShadowPrices(principal=0.03),
+    ShadowPrices(principal=-0.02, expected_loss=0.3),
+    ShadowPrices(principal=-0.1, expected_loss=0.05, apr=0.2),
+]
 POLICIES = {
     "own": {},
     "with a return to reach": {"minimum_raroc": 0.4},
@@ -74,7 +81,7 @@ def some(cells, rows):
     return Cells(shape=kept["low"].shape, **kept)
 
 
-def every_tick(cells, c, grid, horizon, shadow_price):
+def every_tick(cells, c, grid, horizon, prices):
     """The profit at every tick of one cell, NaN where not permitted; and at all ticks, as is."""
     k = int(cells.row[c])
     gap = 100 * (grid.ticks - cells.benchmark[c])
@@ -86,25 +93,28 @@ def every_tick(cells, c, grid, horizon, shadow_price):
         1 / (1 + np.exp(-risk)), horizon or grid.terms[k], grid.economics.monthly_prepayment
     )
     value = loan_value(cells.principal[c], grid.nominal[k], grid.terms[k], hazard, grid.economics)
-    npv = value.npv - shadow_price * cells.principal[c]
+    received = cells.principal[c] * (1 - grid.economics.origination_fee)
+    yearly = apr(received, cells.principal[c] * grid.factor[k], grid.terms[k])
+    npv = value.npv - prices.charge(cells.principal[c], yearly, value.expected_loss)
     profit = npv / (1 + np.exp(-accept))
     tick = np.arange(len(grid.ticks))
     permitted = (cells.low[c] <= tick) & (tick <= cells.high[c])
     permitted &= (grid.factor[k] <= cells.factor_cap[c]) & (risk <= cells.risk_limit[c])
-    permitted &= npv > 0
+    permitted &= (value.npv > 0) & (npv > 0)
     if grid.minimum_raroc is not None:
         permitted &= value.raroc >= grid.minimum_raroc
-    return np.where(permitted, profit, np.nan), profit
+    return np.where(permitted, profit, np.nan), profit, value.npv
 
 
-@pytest.mark.parametrize("shadow_price", [0.0, 0.03])
+@pytest.mark.parametrize("prices", PRICES)
 @pytest.mark.parametrize("search_of", SEARCHES)
-def test_the_tick_found_is_the_best_of_all_ticks(book, grid, search_of, shadow_price):
+def test_the_tick_found_is_the_best_of_all_ticks(book, policy, grid, search_of, prices):
     cells = random_cells(grid, 120, seed=3)
-    found = search_of(cells, grid, shadow_price)
+    grid = Grid.of(book, policy, prices)
+    found = search_of(cells, grid)
     offered = 0
     for c in range(120):
-        permitted, profit = every_tick(cells, c, grid, book.default.horizon_months, shadow_price)
+        permitted, profit, value = every_tick(cells, c, grid, book.default.horizon_months, prices)
         near = 1e-9 * cells.principal[c]  # between the hazard's table and Newton's method
         if np.isnan(permitted).all():
             assert found.tick[c] == -1
@@ -115,7 +125,7 @@ def test_the_tick_found_is_the_best_of_all_ticks(book, grid, search_of, shadow_p
         tick = found.tick[c]
         assert permitted[tick] >= best - near
         assert found.profit[c] == pytest.approx(best, abs=near)
-        assert found.npv[c] * found.p_accept[c] == pytest.approx(found.profit[c], rel=1e-12)
+        assert found.npv[c] == pytest.approx(value[tick], abs=near)
         if 0 < tick < len(grid.ticks) - 1:
             assert found.below[c] == pytest.approx(profit[tick - 1], abs=near)
             assert found.above[c] == pytest.approx(profit[tick + 1], abs=near)
@@ -242,16 +252,17 @@ def test_what_nobody_would_take_is_no_offer_and_no_warning(grid, search_of):
 
 
 @pytest.mark.parametrize("search_of", SEARCHES)
-@pytest.mark.parametrize("shadow_price", [0.0, 0.03])
-def test_the_best_of_a_range_is_the_best_of_its_ticks_alone(grid, search_of, shadow_price):
+@pytest.mark.parametrize("prices", PRICES)
+def test_the_best_of_a_range_is_the_best_of_its_ticks_alone(book, policy, grid, search_of, prices):
     many, width = 60, 200
     cells = random_cells(grid, many, seed=11)
     start = np.random.default_rng(12).integers(0, len(grid.ticks) - width, many).astype(float)
     cells = replace(cells, low=start, high=start + width - 1)
-    found = search_of(cells, grid, shadow_price)
+    grid = Grid.of(book, policy, prices)
+    found = search_of(cells, grid)
     ticks = (start[:, None] + np.arange(width)).ravel()
     each = replace(some(cells, np.repeat(np.arange(many), width)), low=ticks, high=ticks)
-    alone = search_of(each, grid, shadow_price)
+    alone = search_of(each, grid)
     profit = np.where(alone.tick >= 0, alone.profit, 0.0).reshape(many, width)
     np.testing.assert_array_equal(found.tick >= 0, profit.max(axis=1) > 0)
     np.testing.assert_allclose(np.maximum(found.profit, 0), profit.max(axis=1), rtol=1e-12)

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from bentoml.exceptions import InvalidArgument
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ConfigDict, TypeAdapter
 
 from finntelligence.errors import ModelUnavailableError
-from runners.envelope import answered, opened, sealed
+from runners.envelope import Sealed, answered, opened, sealed
 
 LARGEST_ID = float(2**48 - 1)
 # id of a model -> its number of columns, and the shape of its answer to one row
@@ -99,3 +101,30 @@ def test_one_row_without_an_answer_leaves_no_answer():
     batch = np.concatenate([sealed(np.zeros((1, 2)), i) for i in (7.0, 9.0)])
     with pytest.raises(ModelUnavailableError):
         opened(answered(batch, known), MODELS[7.0][1], "risk")
+
+
+SEALED = TypeAdapter(Sealed, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def test_sealed_rows_may_share_a_batch():
+    rows = sealed(np.ones((3, 70)), 7.0)
+    assert SEALED.validate_python(rows) is rows
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        np.ones((1, 63)),
+        np.ones((1, 65)),
+        np.ones((0, 64)),
+        np.ones((1, 0)),
+        np.ones(64),
+        np.ones((1, 1, 64)),
+        np.ones((1, 64), "f4"),
+    ],
+)
+def test_a_misfit_is_refused_before_it_meets_others_and_its_values_are_not_told(rows):
+    with pytest.raises(InvalidArgument) as caught:
+        SEALED.validate_python(rows)
+    assert "64 columns" in str(caught.value)
+    assert "[1." not in str(caught.value)

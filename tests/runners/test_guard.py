@@ -1,22 +1,16 @@
 import asyncio
-import contextlib
 import os
-import socket
-import threading
-import time
 
-import bentoml
 import click
 import httpx
-import numpy as np
 import pytest
-import uvicorn
 from _bentoml_impl.serde import ALL_SERDE, PickleSerde
 from bentoml.exceptions import BentoMLException
 from pydantic import ValidationError
 
-from runners.guard import SECRET, FrontOnly, guard, share_secret, trusted
+from runners.guard import SECRET, FrontOnly, share_secret
 from runners.settings import RunnerSettings
+from tests.runners.alone import alone
 from tests.runners.test_arrays import Touching
 
 # BentoML itself asks for what pydantic has deprecated
@@ -149,98 +143,37 @@ def test_a_short_secret_is_refused_unprinted(monkeypatch):
     assert "hunter2" not in str(caught.value)
 
 
-@contextlib.contextmanager
-def alone(is_guarded):
-    """Serve a runner alone on a port of loopback; yield its address and the service."""
-
-    @bentoml.service(name="doubler", metrics={"enabled": False})  # a process has them once
-    class Doubler:
-        @bentoml.api(batchable=True)
-        def doubled(self, rows: np.ndarray) -> np.ndarray:
-            return rows * 2
-
-    if is_guarded:
-        guard(Doubler)
-    Doubler.inject_config()
-    app = Doubler.to_asgi(is_main=False)  # as BentoML starts one part of a service
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield f"127.0.0.1:{listening.getsockname()[1]}", Doubler
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
 @pytest.fixture
 def runner(monkeypatch):
     monkeypatch.setitem(ALL_SERDE, PickleSerde.media_type, PickleSerde)
-    with alone(is_guarded=True) as served:
-        yield served
-
-
-def asked_by_a_front(runner, rows):
-    """Ask as the front does where a runner has an address of its own."""
-    address, service = runner
-
-    async def asked():
-        proxy = trusted(service).get(runner_mapping={service.name: f"tcp://{address}"})
-        try:
-            await proxy.__aenter__()
-            return await proxy.to_async.doubled(rows)
-        finally:
-            await proxy.close()
-
-    return asyncio.run(asked())
+    with alone(is_guarded=True) as address:
+        yield address
 
 
 def pickle_to(address, path, **headers):
     """Send a pickle that touches a file to whatever listens at an address."""
     body = b"".join(PickleSerde().serialize_value({"rows": Touching(path)}).data)
-    return httpx.post(f"http://{address}/doubled", content=body, headers=PICKLE | headers)
-
-
-def test_the_fronts_proxy_shows_the_secret_and_gets_its_answer(runner):
-    np.testing.assert_array_equal(asked_by_a_front(runner, np.ones((2, 3))), np.full((2, 3), 2.0))
-
-
-def test_a_front_with_another_secret_is_refused(runner, monkeypatch):
-    monkeypatch.setenv(SECRET, "f" * 32)
-    with pytest.raises(BentoMLException, match="only the front"):
-        asked_by_a_front(runner, np.ones((2, 3)))
+    return httpx.post(f"http://{address}/coefficients", content=body, headers=PICKLE | headers)
 
 
 def test_a_strangers_pickle_is_refused_unexecuted(runner, tmp_path):
     mark = tmp_path / "mark"
-    assert pickle_to(runner[0], mark).status_code == 401
+    assert pickle_to(runner, mark).status_code == 401
     assert not mark.exists()
 
 
 def test_even_who_knows_the_secret_cannot_have_a_runner_execute_a_pickle(runner, tmp_path):
     mark = tmp_path / "mark"
-    assert pickle_to(runner[0], mark, **FRONT).status_code == 400
+    assert pickle_to(runner, mark, **FRONT).status_code == 400
     assert not mark.exists()
 
 
 def test_a_runner_without_the_guard_executes_a_strangers_pickle(monkeypatch, tmp_path):
     monkeypatch.setitem(ALL_SERDE, PickleSerde.media_type, PickleSerde)
     mark = tmp_path / "mark"
-    with alone(is_guarded=False) as (address, _):
+    with alone(is_guarded=False) as address:
         pickle_to(address, mark)
     assert mark.exists()
-
-
-def test_a_part_of_the_same_process_needs_no_proxy():
-    @bentoml.service(name="near")
-    class Near:
-        pass
-
-    Near.inject_config()
-    assert isinstance(trusted(Near).get(runner_mapping={}), Near.inner)
 
 
 def started_with(**words):

@@ -1,24 +1,38 @@
 import asyncio
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from runners.linger import Linger
+from runners.linger import Leave, Linger
 
 QUIET_S = 0.5
 MOST_S = 3.0
 
 
+class Listening:
+    """A socket that takes connections until it is closed."""
+
+    closed = False
+
+    def close(self):
+        self.closed = True
+
+
 class Server:
     """A server's process as signals see it: its own handler, a lifespan, and requests."""
 
-    def __init__(self):
+    def __init__(self, kind=Linger):
         self.ended_at = None
-        self.app = Linger(self._answer, quiet_s=QUIET_S, most_s=MOST_S)
+        self.app = kind(self._answer, quiet_s=QUIET_S, most_s=MOST_S)
+        self.servers = [Listening()]
 
     async def _answer(self, scope, receive, send):
         await asyncio.sleep(scope.get("takes", 0))
+        if send:
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
 
     def end(self, *_):
         self.ended_at = self.ended_at or time.monotonic()
@@ -44,12 +58,29 @@ def number(request):
 
 
 @pytest.fixture
-def server(number):
-    server = Server()
-    kept = {each: signal.signal(each, server.end) for each in (signal.SIGTERM, signal.SIGINT)}
-    yield server
+def taking_signals():
+    """Return a function that has a server take the process's signals, for this test."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    kept = {each: signal.getsignal(each) for each in numbers}
+
+    def take(server):
+        for each in numbers:
+            signal.signal(each, server.end)
+        return server
+
+    yield take
     for each, handler in kept.items():
         signal.signal(each, handler)
+
+
+@pytest.fixture
+def server(taking_signals):
+    return taking_signals(Server())
+
+
+@pytest.fixture
+def front(taking_signals):
+    return taking_signals(Server(Leave))
 
 
 def test_a_quiet_runner_ends_after_a_while(server, number):
@@ -90,11 +121,90 @@ def test_a_runner_that_never_gets_quiet_ends_all_the_same(server, number):
     assert MOST_S <= asyncio.run(told()) < 20
 
 
-def test_a_runner_that_is_told_twice_ends_at_once(server, number):
+def ended_when_told(server, *numbers):
+    """Return when a server ended that is told so, without a turn of its loop in between."""
+
+    async def told():
+        await server.start()
+        for number in numbers:
+            signal.raise_signal(number)
+        return server.ended_at
+
+    return asyncio.run(told())
+
+
+def test_a_second_interrupt_ends_a_runner_at_once(server):
+    assert ended_when_told(server, signal.SIGINT, signal.SIGTERM, signal.SIGINT) is not None
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_the_service_telling_what_its_group_was_told_already_ends_no_runner(server, first):
+    assert ended_when_told(server, first, signal.SIGTERM) is None
+
+
+async def headers_of(server):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await server.app({"type": "http"}, None, send)
+    return sent[0]["headers"]
+
+
+def test_a_front_takes_no_more_connections_and_says_which_answers_are_last(front, number):
+    async def told():
+        await front.start()
+        before = await headers_of(front)
+        signal.raise_signal(number)
+        assert not front.ended_at
+        while not front.servers[0].closed:
+            await asyncio.sleep(0)
+        after = await headers_of(front)
+        await front.ended()
+        return before, after
+
+    before, after = asyncio.run(told())
+    assert before == [(b"a", b"b")]
+    assert after == [(b"a", b"b"), (b"connection", b"close")]
+
+
+def test_a_runner_stays_open_to_connections_until_it_ends(server, number):
     async def told():
         await server.start()
         signal.raise_signal(number)
-        signal.raise_signal(number)
-        return server.ended_at
+        await server.ended()
 
-    assert asyncio.run(told()) is not None
+    asyncio.run(told())
+    assert not server.servers[0].closed
+
+
+SERVED = """
+import sys
+from pathlib import Path
+from bentoml._internal.utils.circus import create_standalone_arbiter
+from circus.watcher import Watcher
+from runners.linger import mind_processes
+
+mind_processes()
+folder = Path(sys.argv[1])
+child = "import signal, sys, time, pathlib; f = pathlib.Path(sys.argv[1]);" \
+    "signal.signal(15, lambda *_: sys.exit((f / 'seen').write_text(str((f / 'uds').exists()))));" \
+    "(f / 'ready').touch(); time.sleep(60)"
+watcher = Watcher("child", sys.executable, ["-c", child, str(folder)])
+arbiter = create_standalone_arbiter([watcher])
+arbiter.exit_stack.callback((folder / "uds").rmdir)
+arbiter.start()
+"""
+
+
+def test_a_service_that_ends_removes_its_sockets_after_its_processes(tmp_path):
+    (tmp_path / "uds").mkdir()
+    with subprocess.Popen([sys.executable, "-c", SERVED, str(tmp_path)]) as parent:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "ready").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        parent.terminate()
+    assert (tmp_path / "seen").read_text() == "True"
+    assert not (tmp_path / "uds").exists()

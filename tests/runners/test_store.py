@@ -21,15 +21,22 @@ from finntelligence.features import feature_names, source_of
 from finntelligence.heads import Head
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+from finntelligence.shadow_prices import FORMAT, ShadowPrices
 from runners import store
 from runners.store import Scorer, ServedPair
 
 ROOT = Path(__file__).parents[2]
+# cases of a whole pair, by what lies beside it
+PRICES = {
+    "priced": json.dumps({"format": FORMAT, "prices": {"principal": 0.02}}),
+    "priceless": "{",
+    "mispriced": json.dumps({"format": FORMAT, "prices": {"apr": -1}}),
+}
 REPAIR = "run `make pipeline PORTFOLIO=simulated`"
 FILE = "mlflow_model/model.ubj"
 # BentoML reads BENTOML_HOME when it is imported, so it is asked in a process of its own
 FILL_AND_ASK = """
-import json, shutil, sys
+import json, os, shutil, sys
 from pathlib import Path
 import bentoml
 from finntelligence.portfolio import Capability
@@ -56,6 +63,24 @@ for tag, digest in given["digests"].items():
     except Exception as error:
         found[tag] = str(error)
 found["own id"] = pair.model_id(Capability.RISK)
+kept = Path(given["roots"][0]) / "build" / "simulated" / "served"
+kept.mkdir()
+
+
+def before():
+    carried = pair.before(Capability.RISK)
+    return carried and str(carried.tag)
+
+
+found["before, of none"] = before()
+for age, name in enumerate(("gone:v1", "risk:v1", "risk:v0", pair.pair)):
+    (kept / f"{name}.json").write_text(
+        json.dumps({"models": {"risk": {"tag": f"finnt-made-{name}"}}})
+    )
+    os.utime(kept / f"{name}.json", (age, age))
+    found[f"before, {name} last"] = before()
+(kept / "broken.json").write_text("{")
+found["before, broken last"] = before()
 import runners.store
 digest, read = runners.store._digest, []
 runners.store._digest = lambda path: read.append(path) or digest(path)
@@ -172,6 +197,7 @@ def cases(files, portfolio):
         "no_models": "{}",
         "no_object": "[]",
         "no_digest": json.dumps(without_digest(whole)),
+        **dict.fromkeys(PRICES, json.dumps(whole)),
         "odd_tag": json.dumps(with_entry(whole, tag="no tag: at/all:")),
     }
 
@@ -188,6 +214,8 @@ def asked(files, portfolio, tmp_path_factory):
         (root / "policy.yaml").write_text("{}\n")
         if content is not None:
             (folder / "served.json").write_text(content)
+        if name in PRICES:
+            (folder / "shadow-prices.json").write_text(PRICES[name])
         roots.append(str(root))
     others = {"former": "finnt-made-risk:v0", "unfit": "finnt-made-risk:v9"}
     tags = {others.get(name, f"finnt-made-{name}:v1"): path for name, path in files.items()}
@@ -223,6 +251,24 @@ def test_a_whole_pair_is_served_under_exact_versions(answers, portfolio):
     assert versions["portfolio"] == portfolio.digest
     assert versions["policy"]
     assert versions["engine"]
+
+
+def test_shadow_prices_beside_the_pair_are_among_what_decides(answers):
+    assert "shadow_prices" not in answers["whole"][1]
+    assert answers["priced"][1]["shadow_prices"] == ShadowPrices(principal=0.02).digest
+
+
+@pytest.mark.parametrize(
+    ("case", "fact"),
+    [
+        ("priceless", "shadow-prices.json cannot be read"),
+        ("mispriced", "prices.apr: must be from 0"),
+    ],
+)
+def test_impossible_shadow_prices_are_not_served(answers, case, fact):
+    kind, message = answers[case]
+    assert kind == "InvalidDeclarationError"
+    assert fact in message
 
 
 @pytest.mark.parametrize(
@@ -277,6 +323,15 @@ def test_a_model_that_is_known_to_be_another_is_not_read_again(asked):
     found = asked["found"]
     assert found["read for nobody's id"] == found["versions"] > 1
     assert found["read for a known one's"] == 1
+
+
+def test_the_model_of_the_pair_before_is_carried_while_it_is_there_and_another(asked):
+    found = {k: v for k, v in asked["found"].items() if k.startswith("before, ")}
+    carried = {name: tag for name, tag in found.items() if tag is not None}
+    assert carried == dict.fromkeys(
+        ("before, risk:v0 last", "before, made last"), "finnt-made-risk:v0"
+    )
+    assert len(found) > len(carried)
 
 
 def test_a_models_id_is_the_start_of_its_files_digest(asked, files):

@@ -97,6 +97,9 @@ class Recorder:
     async def replay(self, decision_id, load=None):
         return await self.decision(decision_id)
 
+    async def links(self, decision_id):
+        return await self.decision(decision_id)
+
 
 class Client:
     """Asks a door in this process."""

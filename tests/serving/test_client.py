@@ -1,8 +1,10 @@
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -72,7 +74,7 @@ def test_offers_come_typed_and_the_same_through_both_doors(engine, asked):
             first, second = http.offers(request), by_grpc.offers(request)
             assert first.offers[0].expected_profit > 0
             assert first.model_copy(update={"decision_id": second.decision_id}) == second
-        quote = QuoteRequest(**asked.model_dump(exclude={"explain"}), **TERMS)
+        quote = QuoteRequest(**asked.model_dump(exclude={"explain", "applicant_id"}), **TERMS)
         assert http.quote(quote) == by_grpc.quote(quote)
         assert http.quote(quote).permitted
 
@@ -189,6 +191,54 @@ def test_a_service_that_is_too_slow_is_given_up_at_the_deadline(
         client.offers(asked)
     gate.set()
     assert time.monotonic() - began < 10
+
+
+def test_a_door_that_trickles_is_given_up_at_the_deadline_and_the_connection_closed(asked):
+    closed = threading.Event()
+
+    def trickle(listening):
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while True:  # each piece within any bound on a read
+                connection.sendall(b"x: y\r\n")
+                time.sleep(0.05)
+        closed.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=trickle, args=(listening,), daemon=True).start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        began = time.monotonic()
+        with Client.http(url, deadline_s=0.5) as client, pytest.raises(TimedOutError):
+            client.offers(asked)
+        assert time.monotonic() - began < 10
+        assert closed.wait(10)
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "http://127.0.0.1:{moved}"])
+def test_what_cannot_become_right_is_not_asked_again(asked, url):
+    calls = []
+
+    async def moved(_):
+        calls.append(1)
+        return Response(status_code=308, headers={"location": "http://127.0.0.1:1/v1/offers"})
+
+    app = Starlette(routes=[Route("/v1/offers", moved, methods=["POST"])])
+    with http_url(app) as at:
+        client = Client.http(url.replace("http://127.0.0.1:{moved}", at))
+        with client, pytest.raises((UnreachableError, UnexpectedAnswerError)):
+            client.offers(asked)
+    assert len(calls) == ("moved" in url)
+
+
+def test_threads_share_a_client(engine, asked):
+    with (
+        http_url(http_app(engine)) as url,
+        Client.http(url) as client,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        answers = list(pool.map(lambda _: client.offers(asked), range(24)))
+    assert len({answer.decision_id for answer in answers}) == 24
 
 
 def test_a_request_that_is_too_large_is_told_and_not_sent_again(client_of, engine, asked):

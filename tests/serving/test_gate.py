@@ -6,6 +6,7 @@ import httpx
 import pytest
 from bentoml.exceptions import BentoMLException
 
+from finntelligence.errors import InvalidDeclarationError
 from serving.gate import (
     CALLER,
     Gate,
@@ -25,10 +26,13 @@ NEEDED = {
     "/v1/offers": "offer",
     "/predict": "offer",
     "/v1/quote": "offer",
+    "/v1/curve": "offer",
     f"/v1/decisions/{ID}": "read",
     f"/v1/decisions/{ID}/replay": "read",
+    f"/v1/decisions/{ID}/chain": "read",
     f"/v1/decisions/{ID}/outcome": "outcome",
     "/v1/policy": "read",
+    "/v1/models": "read",
     "/metrics": "metrics",
     "/v1/yet-to-come": "admin",
     "/docs.json": "admin",
@@ -37,6 +41,7 @@ NEEDED = {
     "/v1/decisions": "admin",
 }
 OPEN = ["/livez", "/healthz", "/readyz", "/docs", "/openapi.json", "/static_content/a.css"]
+OPEN += ["/console", "/console/app.js"]
 
 
 class App:
@@ -156,39 +161,6 @@ def test_what_is_refused_uses_up_no_allowance(path, app):
     assert ask(app, made, "POST", "/v1/offers", headers=shown(key)).status_code == 200
 
 
-def test_work_beyond_the_bounds_is_shed_while_probes_are_answered(app):
-    async def asked():
-        app.hold = asyncio.Event()
-        async with client_of(app, gate(None, in_flight=2, queue=1)) as client:
-            tasks = [asyncio.create_task(client.post("/v1/offers")) for _ in range(3)]
-            while app.asked < 2:
-                await asyncio.sleep(0)
-            await asyncio.sleep(0.01)
-            shed = await client.post("/v1/offers")
-            probe = asyncio.create_task(client.get("/livez"))
-            await asyncio.sleep(0.01)
-            app.hold.set()
-            return shed, await probe, await asyncio.gather(*tasks)
-
-    shed, probe, answered = asyncio.run(asked())
-    assert code(shed) == (429, "overloaded")
-    assert int(shed.headers["retry-after"]) >= 1
-    assert [response.status_code for response in (probe, *answered)] == [200] * 4
-
-
-def test_an_application_that_fails_gives_its_turn_back():
-    async def failing(scope, receive, send):
-        raise RuntimeError("a defect")
-
-    async def asked():
-        async with client_of(failing, gate(None, in_flight=1, queue=0)) as client:
-            for _ in range(3):
-                with pytest.raises(RuntimeError, match="a defect"):
-                    await client.post("/v1/offers")
-
-    asyncio.run(asked())
-
-
 def test_headers_that_are_too_large_are_refused(app):
     response = ask(app, gate(None), "GET", "/livez", headers={"x": "a" * MOST_HEADER_BYTES})
     assert response.status_code == 431
@@ -255,7 +227,6 @@ def test_a_web_socket_is_closed(app):
 )
 def test_loopback_is_what_only_this_machine_reaches(host, expected):
     assert is_loopback(host) is expected
-    assert bool(open_on_loopback(host)) is expected
 
 
 def started(made, http, grpc, **words):
@@ -302,6 +273,14 @@ def test_the_environment_decides_whether_keys_are_asked_for(tmp_path, monkeypatc
     assert Gate.open(tmp_path, 1).keys is None
 
 
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """A project's folder whose keys are where they are unless told otherwise."""
+    monkeypatch.delenv("FINNT_AUTH_OFF", raising=False)
+    monkeypatch.delenv("FINNT_AUTH_KEYS_FILE", raising=False)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("host", "switch", "words"),
     [
@@ -310,8 +289,27 @@ def test_the_environment_decides_whether_keys_are_asked_for(tmp_path, monkeypatc
         ("0.0.0.0", None, "finnt keys add"),
     ],
 )
-def test_the_terminal_says_whether_keys_are_asked_for(monkeypatch, host, switch, words):
-    monkeypatch.delenv("FINNT_AUTH_OFF", raising=False)
+def test_the_terminal_says_whether_keys_are_asked_for(on_disk, monkeypatch, host, switch, words):
     if switch:
         monkeypatch.setenv("FINNT_AUTH_OFF", switch)
-    assert words in said_of_keys(host)
+    assert words in said_of_keys(host, on_disk)
+
+
+def test_keys_that_were_made_hold_on_loopback_too_unless_switched_off(on_disk, monkeypatch):
+    keys = on_disk / "build" / "keys.json"
+    assert open_on_loopback("127.0.0.1", on_disk) == {"FINNT_AUTH_OFF": "yes"}
+    assert open_on_loopback("0.0.0.0", on_disk) == {}
+    add(keys, "web", ["offer"])
+    for change in (lambda: None, lambda: revoke(keys, "web")):
+        change()
+        assert open_on_loopback("127.0.0.1", on_disk) == {}
+        assert "one of those in build/keys.json" in said_of_keys("127.0.0.1", on_disk)
+    monkeypatch.setenv("FINNT_AUTH_OFF", "yes")
+    assert "asked of nobody" in said_of_keys("127.0.0.1", on_disk)
+
+
+def test_keys_that_cannot_be_read_open_no_door(on_disk):
+    (on_disk / "build").mkdir()
+    (on_disk / "build" / "keys.json").write_text("{")
+    with pytest.raises(InvalidDeclarationError, match="no file of keys"):
+        open_on_loopback("127.0.0.1", on_disk)

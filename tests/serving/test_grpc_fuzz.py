@@ -58,7 +58,7 @@ def made_requests(portfolio):
     ids = st.just(KNOWN) | texts
     said = {"decision_id": ids, "outcome": st.integers(0, 4) | whole, "on": days, "offer": whole}
     fields = {
-        "OptimiseOffers": {**request, "explain": st.booleans()},
+        "OptimiseOffers": {**request, "explain": st.booleans(), "applicant_id": st.text()},
         "QuoteOffer": {**request, **terms},
         "GetDecision": {"decision_id": ids},
         "RecordOutcome": said,

@@ -216,6 +216,50 @@ def test_health_is_serving_only_while_both_models_are(engine, monkeypatch):
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+def test_who_only_listens_starves_nobody(engine, example, monkeypatch):
+    monkeypatch.setattr("serving.grpc_streams.MOST_STREAMS", 2)
+    with grpc_door(engine, settings={"max_concurrent": 1}) as door, channel_to(door) as to:
+        before = refusals("overloaded")
+        watch = health_pb2_grpc.HealthStub(to).Watch
+        watching = [watch(health_pb2.HealthCheckRequest(), timeout=20) for _ in range(2)]
+        assert all(next(each) for each in watching)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(watch(health_pb2.HealthCheckRequest(), timeout=20))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        with pytest.raises(grpc.RpcError) as caught:
+            next(reflection_pb2_grpc.ServerReflectionStub(to).ServerReflectionInfo(iter([])))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refusals("overloaded") == before + 2
+        assert call(to, "OptimiseOffers", optimise(example))
+        watching[0].cancel()
+        until(lambda: _is_watched(watch))
+
+
+def _is_watched(watch):
+    """Whether there is room for one more who watches."""
+    try:
+        return bool(next(watch(health_pb2.HealthCheckRequest(), timeout=20)))
+    except grpc.RpcError:
+        return False
+
+
+def refusals(code):
+    labels = {"door": "grpc", "code": code}
+    return REGISTRY.get_sample_value("finnt_problems_total", labels) or 0
+
+
+def test_a_method_that_nobody_has_is_refused_and_counted(channel):
+    before = refusals("not-found")
+    assert failed(channel, "Nowhere")[0] is grpc.StatusCode.UNIMPLEMENTED
+    assert refusals("not-found") == before + 1
+
+
+def test_a_door_on_the_sixth_versions_loopback_answers(engine, example):
+    with grpc_door(engine, settings={"host": "[::1]"}) as door:  # noqa: SIM117
+        with grpc.insecure_channel(f"[::1]:{door.port}") as to:
+            assert call(to, "OptimiseOffers", optimise(example))
+
+
 def test_reflection_tells_every_service(channel):
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)

@@ -8,6 +8,11 @@ def test_the_door_listens_on_loopback_unless_told_otherwise():
     assert GrpcSettings().address == "127.0.0.1:50051"
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_the_sixth_version_stands_in_brackets(host):
+    assert GrpcSettings(host=host).address == "[::1]:50051"
+
+
 def test_every_setting_is_read_from_the_environment(monkeypatch):
     monkeypatch.setenv("FINNT_GRPC_HOST", "unix:/run/offers")
     monkeypatch.setenv("FINNT_GRPC_ENABLED", "false")

@@ -10,6 +10,7 @@ from finntelligence.basis import BasisColumn
 from finntelligence.decision import decide
 from finntelligence.errors import ModelUnavailableError
 from finntelligence.features import application_columns, design_matrix
+from finntelligence.list_price import at_list_price, list_price_optimum
 from finntelligence.offers import application
 from finntelligence.optimiser import optimum
 from finntelligence.policy import Policy
@@ -275,3 +276,107 @@ def test_a_started_log_prints_each_decision_once_however_often_it_is_started(
     answer = asyncio.run(handle(applicant, engine_for(market)))
     log_decision(answer)
     assert capsys.readouterr().err.count(answer.decision_id) == 1
+
+
+@pytest.fixture
+def degrading(portfolio, market):
+    return replace(
+        market, policy=Policy.from_mapping(portfolio, {"degrade": {"acceptance": "list_price"}})
+    )
+
+
+def test_without_the_acceptance_model_a_policy_that_degrades_offers_list_prices(
+    applicant, degrading, engine_for
+):
+    engine = engine_for(degrading, score_acceptance=unavailable)
+    answer = asyncio.run(handle(applicant, engine, explain=True))
+    decision = answer.decision
+    assert (decision.degraded, decision.explanation, decision.arm) == (True, None, None)
+    risk = degrading.risk.coefficients(
+        design_matrix(degrading.portfolio, application_columns(applicant))
+    )[0]
+    most = degrading.policy.menu_size
+    found = list_price_optimum(applicant, at_list_price(degrading), risk, most)
+    assert [offer.quoted_rate for offer in decision.offers] == [o.quoted_rate for o in found.offers]
+    assert list(answer.heads) == ["risk"]
+
+
+def test_a_policy_that_degrades_changes_nothing_while_both_models_answer(
+    applicant, degrading, engine_for, engine
+):
+    answer = asyncio.run(handle(applicant, engine_for(degrading)))
+    assert not answer.decision.degraded
+    assert answer.decision.offers == asyncio.run(handle(applicant, engine)).decision.offers
+
+
+def test_a_degraded_decline_names_its_rule_and_has_no_counter_offer(
+    applicant, portfolio, degrading, engine_for
+):
+    changes = {"degrade": {"acceptance": "list_price"}, "apr_cap": 0.01}
+    strict = replace(degrading, policy=Policy.from_mapping(portfolio, changes))
+    engine = engine_for(strict, score_acceptance=unavailable)
+    decision = asyncio.run(handle(applicant, engine)).decision
+    assert (decision.offers, decision.counter_offer, decision.degraded) == ((), None, True)
+    assert decision.reasons[0].code == "APR_CAP"
+
+
+@pytest.mark.parametrize("missing", [["score_risk"], ["score_risk", "score_acceptance"]])
+def test_without_the_risk_model_nothing_is_offered_whatever_the_policy_says(
+    applicant, degrading, engine_for, missing
+):
+    engine = engine_for(degrading, **dict.fromkeys(missing, unavailable))
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(handle(applicant, engine))
+
+
+def test_a_defect_of_the_acceptance_model_is_no_reason_to_degrade(applicant, degrading, engine_for):
+    async def defective(rows):
+        raise ZeroDivisionError
+
+    engine = engine_for(degrading, score_acceptance=defective)
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(handle(applicant, engine))
+
+
+def test_a_failed_risk_model_is_told_at_once_while_acceptance_hangs(
+    applicant, degrading, engine_for
+):
+    async def hanging(rows):
+        await asyncio.Event().wait()
+
+    async def told():
+        engine = engine_for(degrading, score_risk=unavailable, score_acceptance=hanging)
+        async with asyncio.timeout(5):
+            await handle(applicant, engine)
+
+    with pytest.raises(ModelUnavailableError):
+        asyncio.run(told())
+
+
+def test_an_acceptance_model_that_hangs_holds_up_one_degraded_answer_at_a_time(
+    applicant, degrading, engine_for, market
+):
+    async def played():
+        does, asked = "fail", []
+
+        async def acceptance(rows):
+            if does == "fail":
+                raise ModelUnavailableError("the model does not answer")
+            asked.append(rows)
+            await may.wait()
+            return market.acceptance.coefficients(rows)
+
+        may = asyncio.Event()
+        engine = engine_for(degrading, score_acceptance=acceptance)
+        first = await handle(applicant, engine)
+        does = "hang"
+        waits = asyncio.create_task(handle(applicant, engine))
+        async with asyncio.timeout(5):
+            others = await asyncio.gather(*(handle(applicant, engine) for _ in range(20)))
+        assert not waits.done()
+        assert len(asked) == 1
+        may.set()
+        back = await waits, await handle(applicant, engine)
+        return [each.decision.degraded for each in (first, *others, *back)]
+
+    assert asyncio.run(played()) == [*[True] * 21, False, False]

@@ -1,3 +1,5 @@
+import asyncio
+import gc
 import io
 import json
 import logging
@@ -24,11 +26,13 @@ def ours():
     """Return our logger, printing to a text, as if nobody had started it before."""
     logger = logging.getLogger("serving")
     kept = logger.handlers, logger.level, logger.propagate
+    made = logging.getLogRecordFactory()
     stream = io.StringIO()
     logger.handlers = [logging.StreamHandler(stream)]
     logger.setLevel(logging.INFO)
     yield logging.getLogger("serving.made"), stream
     logger.handlers, logger.level, logger.propagate = kept
+    logging.setLogRecordFactory(made)
 
 
 def lines(stream):
@@ -63,17 +67,68 @@ def test_plain_is_the_default_and_reads_as_before(ours, monkeypatch):
     assert stream.getvalue().endswith(" [INFO] decision ab-cd\n")
 
 
+def defect():
+    try:
+        raise KeyError("an income of 123456")
+    except KeyError as error:
+        raise ValueError("an income of 123456") from error
+
+
 def test_an_error_says_where_and_of_what_type_and_not_its_message(ours):
     log, stream = ours
     start_log(LogSettings(format="json"))
     try:
-        raise ValueError("an income of 123456")
+        defect()
     except ValueError:
         log.exception("a defect")
     (line,) = lines(stream)
     assert (line["error"], line["level"]) == ("ValueError", "ERROR")
     assert "test_json_log" in line["at"][-1]
     assert "123456" not in stream.getvalue()
+
+
+def test_plain_lines_say_of_an_error_its_types_and_places_and_no_more(ours):
+    log, stream = ours
+    start_log(LogSettings(format="plain"))
+    try:
+        defect()
+    except ValueError:
+        log.exception("a defect")
+    told = stream.getvalue()
+    assert told.index("KeyError at") < told.index("ValueError at")
+    assert "test_json_log.py" in told
+    assert "123456" not in told
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_no_other_line_of_the_process_says_more_of_an_error(ours, form):
+    stream, root = io.StringIO(), logging.getLogger()
+    handler = logging.StreamHandler(stream)
+    root.addHandler(handler)
+    start_log(LogSettings(format=form))
+
+    async def forgotten():
+        asyncio.get_running_loop().create_task(failing())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def failing():
+        defect()
+
+    try:
+        asyncio.run(forgotten())
+        gc.collect()
+        try:
+            defect()
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+    finally:
+        root.removeHandler(handler)
+    told = stream.getvalue()
+    assert "Task exception was never retrieved" in told
+    assert "Exception in ASGI application" in told
+    assert told.count("ValueError") >= 2
+    assert "123456" not in told
 
 
 @given(name=st.sampled_from(["features", "income", "request", "answer", "body"]))

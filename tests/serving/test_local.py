@@ -26,6 +26,15 @@ def test_a_port_in_use_is_refused_with_what_to_do(busy):
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_a_port_of_the_sixth_version_is_looked_at_too(host):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(CannotServeError, match="is not free"):
+            refuse_busy_port(host, port)
+    refuse_busy_port(host, 0)
+
+
 def test_a_port_held_on_every_address_is_refused_too():
     with socket.socket() as holder:
         holder.bind(("0.0.0.0", 0))

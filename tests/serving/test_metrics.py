@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
@@ -26,6 +27,15 @@ DECLINE = Decision(
 
 def value(name, **labels):
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_degraded_decision_counts_as_such_from_nought_on():
+    metrics.serves(VERSIONS, "simulated")
+    counted = {"channel": "http", "outcome": "decline"}
+    before = REGISTRY.get_sample_value("finnt_degraded_decisions_total", counted)
+    metrics.decided(DECLINE, "http")
+    metrics.decided(replace(DECLINE, degraded=True), "http")
+    assert REGISTRY.get_sample_value("finnt_degraded_decisions_total", counted) == before + 1
 
 
 def test_a_decision_counts_once_and_so_does_each_of_its_reasons():

@@ -1,11 +1,13 @@
 import asyncio
 import logging
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from finntelligence.errors import ModelMismatchError, ModelUnavailableError
+from finntelligence.errors import InvalidDeclarationError, ModelMismatchError, ModelUnavailableError
+from finntelligence.policy import Policy
 from serving import reload
 from serving.http_door import Door
 from serving.reload import TRY_AGAIN_S, Watch, follow, rehearse
@@ -20,6 +22,7 @@ class Front:
     """A front in this process; its served.json is a pair's name, `broken` what is wrong with it."""
 
     def __init__(self, path, engine_for, market):
+        self.policy_path = path.with_name("policy.yaml")
         self.path, self.engine_for, self.market = path, engine_for, market
         self.now, self.loads, self.broken = 0.0, [], {}
         self.publish("first")
@@ -33,7 +36,9 @@ class Front:
                 served_since=0.0,
             )
         )
-        self.watch = Watch(path=path, load=self.load, state=self.state, clock=lambda: self.now)
+        self.prices = path.with_name("shadow-prices.json")
+        paths = (path, self.policy_path, self.prices)
+        self.watch = Watch(paths=paths, load=self.load, state=self.state, clock=lambda: self.now)
 
     def engine(self, pair):
         return self.engine_for(self.market, versions=of(pair))
@@ -74,6 +79,15 @@ def test_a_new_pair_is_served_and_the_old_one_again_when_it_is_back(front):
         assert front.state.door.served_since > 0
 
 
+def test_new_shadow_prices_are_served_with_the_pair_in_force(front):
+    for text in ("dear", "cheap", "dear"):
+        front.prices.write_text(text, encoding="utf-8")
+        front.look()
+    front.prices.unlink()
+    assert front.look() == front.look() == ("first", None)
+    assert front.loads == ["first"] * 4
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -102,6 +116,35 @@ def test_a_pair_that_cannot_be_loaded_is_tried_again_now_and_then(front):
     front.broken.clear()  # the store is repaired, served.json stays
     front.now += TRY_AGAIN_S
     assert front.look() == ("second", None)
+
+
+def test_an_edited_policy_is_served_as_a_new_pair_is(front):
+    front.policy_path.write_text("simulated: {apr_cap: 0.2}", encoding="utf-8")
+    assert front.look() == front.look() == ("first", None)
+    assert front.loads == ["first"]
+
+
+def test_an_edited_policy_needs_no_model_to_answer(front, engine_for, market):
+    async def unavailable(rows):
+        raise ModelUnavailableError("the model does not answer")
+
+    edited = replace(
+        market,
+        policy=Policy.from_mapping(market.portfolio, {"degrade": {"acceptance": "list_price"}}),
+    )
+    engine = engine_for(edited, versions=of("first"), score_acceptance=unavailable)
+    front.watch.load = lambda: engine
+    front.policy_path.write_text("simulated: {degrade: {acceptance: list_price}}")
+    assert front.look() == ("first", None)
+    assert front.state.door.engine is engine
+
+
+def test_an_impossible_policy_changes_nothing_and_is_told(front):
+    front.broken["first"] = InvalidDeclarationError("policy.yaml: apr_cap must be a number")
+    front.policy_path.write_text("simulated: {apr_cap: low}", encoding="utf-8")
+    assert front.look() == ("first", "policy.yaml: apr_cap must be a number")
+    front.policy_path.unlink()
+    assert front.look() == ("first", None)
 
 
 def test_a_repaired_served_json_is_served_at_once(front):
@@ -201,4 +244,6 @@ def test_the_pair_in_force_is_logged_when_it_changes(front, caplog):
     front.publish("second")
     with caplog.at_level(logging.INFO, logger=reload.__name__):
         front.look()
-    assert caplog.messages == ["pair second is served from now on"]
+    assert caplog.messages == [
+        f"pair second is served from now on, under policy {front.market.policy.digest[:12]}"
+    ]

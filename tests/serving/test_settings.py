@@ -66,7 +66,9 @@ def test_no_two_settings_share_a_variable():
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_every_setting_is_read_by_what_it_sets(kind, name):
-    readers = [ROOT / "service.py"] if kind is FrontSettings else [*ROOT.glob("runners/*.py")]
+    readers = [ROOT / "service.py"]
+    if kind is RunnerSettings:
+        readers = [*ROOT.glob("runners/*.py"), ROOT / "cli" / "offers.py"]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in readers]
     read = {
         node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)

@@ -215,3 +215,14 @@ def test_a_decline_travels_with_its_reasons_and_versions(portfolio):
     assert content["offers"] == []
     assert content["reasons"] == [asdict(reason) for reason in reasons]
     assert content["versions"] == {"risk": "risk:v1"}
+
+
+@pytest.mark.parametrize("value", ["", "x" * 201, 7, ["a"], {}])
+def test_an_applicants_id_that_is_none_is_refused_without_repeating_it(example, portfolio, value):
+    problems = refused(json.dumps(example | {"applicant_id": value}).encode(), portfolio)
+    assert problems == {"applicant_id": "must be text of 1 to 200 characters"}
+
+
+@pytest.mark.parametrize("value", [None, "a", "x" * 200, "\u00e9 \u4e16"])
+def test_an_applicants_id_is_taken_as_it_is(example, value):
+    assert parsed(json.dumps(example | {"applicant_id": value}).encode()).applicant_id == value

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finntelligence.basis import basis
 from finntelligence.features import design_matrix, source_of
 from finntelligence.response import PHI, PriceResponse
 from training.evidence.subject import Subject
@@ -97,7 +96,7 @@ def attribution(subject: Subject, rows: pd.DataFrame) -> Attribution:
 
 def _linear_parts(response: PriceResponse, matrix: Array) -> tuple[Array, Array]:
     """Return the heads' means (K,) and their centred terms by feature (n, features, K)."""
-    columns = basis(response.basis, response.features, matrix)
+    columns = response.columns.values(matrix)
     mean = columns.mean(axis=0)
     level = response.linear[:, 0] + response.linear[:, 1:] @ mean
     parts = np.zeros((len(matrix), len(response.features), len(response.heads)))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from finntelligence.basis import BasisColumn, basis
+from finntelligence.basis import BasisColumn
 from finntelligence.features import feature_names
 from finntelligence.heads import Head
 from finntelligence.offers import OfferTerms
@@ -211,7 +211,7 @@ def _basis_penalty(shell: PriceResponse, params: FitParams) -> Array:
 
 
 def _blocks(shell: PriceResponse, sample: Sample, params: FitParams) -> list[_Block]:
-    columns = basis(shell.basis, shell.features, sample.matrix)
+    columns = shell.columns.values(sample.matrix)
     price = shell.portfolio.price
     blocks = [
         _Block(0, "intercept", np.ones((len(columns), 1)), _TINY),

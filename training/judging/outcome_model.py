@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from finntelligence.basis import basis
 from finntelligence.heads import ALONG_PRICE
 from finntelligence.portfolio import Capability, Portfolio
 from finntelligence.rates import Price
@@ -61,7 +60,7 @@ class OutcomeModel:
         sample = sample_of(portfolio, quotes, quotes["accepted"])
         columns = basis_columns(portfolio, sample.matrix)
         shell = unfitted(Capability.ACCEPTANCE, portfolio, columns, sample.terms)
-        values = basis(columns, shell.features, sample.matrix)
+        values = shell.columns.values(sample.matrix)
         asked = [
             PHI[head.phi](sample.terms, shell)
             for head in shell.heads

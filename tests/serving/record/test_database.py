@@ -1,19 +1,26 @@
 """The schema: migrated as the tables are declared, checked on start, private to its owner."""
 
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from finntelligence.errors import InvalidDeclarationError
 from serving.decision_log import DecisionLog
-from serving.record.database import current, migrate, opened
+from serving.record.database import REVISION, current, migrate, opened
 from serving.record.errors import RecordSchemaError
 from serving.record.schema import METADATA
 from serving.record.settings import RecordSettings
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -81,3 +88,36 @@ def test_a_database_of_no_known_kind_is_refused_and_told_what_is_known(url, tmp_
 def test_a_password_is_not_shown(tmp_path):
     settings = RecordSettings(url="postgresql://user:hunter2@host/db")
     assert "hunter2" not in f"{settings!r} {settings.database('simulated', tmp_path)}"
+
+
+def test_the_revision_is_the_last_migrations(log):
+    migrations = Config()
+    migrations.set_main_option("script_location", str(ROOT / "serving" / "migrations"))
+    migrations.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(migrations).get_current_head() == REVISION
+    with log.engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == REVISION
+
+
+STARTED_AGAIN = """
+import sys
+from pathlib import Path
+import service
+runner = {"alembic", "serving.grpc_door", "sqlalchemy"} & sys.modules.keys()
+from serving.decision_log import DecisionLog
+DecisionLog.open(service.RecordSettings(), "simulated", Path(sys.argv[1]))
+print(sorted(runner), sorted({"alembic", "mako"} & sys.modules.keys()))
+"""
+
+
+def test_a_runner_imports_no_record_and_a_front_whose_record_is_up_to_date_no_migrations(tmp_path):
+    current(opened(RecordSettings().database("simulated", tmp_path)))
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED_AGAIN, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "[] []\n"

@@ -1,6 +1,7 @@
 """The log: durable, bounded, shared by processes, one answer for one key."""
 
 import asyncio
+import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from finntelligence.declaration import canonical_json
+from finntelligence.errors import ModelMismatchError
 from serving.decision_log import DecisionLog
 from serving.record.database import snapshot
 from serving.record.entry import Outcome, OutcomeKind, key_digest
@@ -49,7 +51,10 @@ def held(log):
         started.set()
         release.wait(10)
 
-    log.writer.submit(work)
+    async def submitted():  # in a loop that is gone when the work is done
+        log.writer.submit(work)
+
+    asyncio.run(submitted())
     started.wait(10)
     return release
 
@@ -270,6 +275,13 @@ def test_a_key_with_another_request_is_a_conflict(log, entry):
     assert [type(a) for a in appended(log, other, entry())] == [IdempotencyConflictError, dict]
 
 
+def test_a_key_of_another_applicant_of_an_experiment_is_a_conflict(log, entry):
+    key = key_digest("retry-1", None, "offers")
+    one, other = (entry(applicant_key=digit * 64, idempotency_key=key) for digit in "ab")
+    (_, refused) = appended(log, one, other)
+    assert type(refused) is IdempotencyConflictError
+
+
 def test_callers_and_operations_do_not_share_keys():
     digests = {key_digest("k", *rest) for rest in ((None, "a"), ("x", "a"), ("x", "b"))}
     assert len(digests) == 3
@@ -330,3 +342,45 @@ def test_a_database_that_is_not_there_is_a_typed_error_at_the_start(tmp_path):
     for url in (f"postgresql://nobody@/none?host={tmp_path}", "sqlite:///file/decisions.db"):
         with pytest.raises(RecordUnavailableError):
             DecisionLog.open(RecordSettings(url=url), "simulated", tmp_path)
+
+
+def test_replays_that_take_long_hold_up_neither_reads_nor_keyed_offers(log, decided, market):
+    entry, may = decided(market), threading.Event()
+
+    def slow(_):
+        may.wait(60)
+        raise ModelMismatchError("the models are not at hand")
+
+    async def asked():
+        await log.append(entry)
+        replays = [asyncio.create_task(log.replay(entry.decision_id, slow)) for _ in range(100)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(30):
+                found = await log.decision(entry.decision_id)
+                return found, await log.answered("no such key", "no such request")
+        finally:
+            for each in replays:
+                each.cancel()
+            may.set()
+
+    found, earlier = asyncio.run(asked())
+    assert (found.decision_id, earlier) == (entry.decision_id, None)
+
+
+def test_links_that_take_long_to_check_hold_up_no_keyed_offer(log, entry, monkeypatch):
+    may = threading.Event()
+    monkeypatch.setattr("serving.decision_log.links", lambda *_: may.wait(60))
+
+    async def asked():
+        checks = [asyncio.create_task(log.links(entry().decision_id)) for _ in range(100)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(30):
+                return await log.answered("no such key", "no such request")
+        finally:
+            for each in checks:
+                each.cancel()
+            may.set()
+
+    assert asyncio.run(asked()) is None

@@ -150,6 +150,34 @@ def test_half_an_experiment_exports_its_arms_apart(service, portfolio, tmp_path)
     assert abs(arms[TEST] - len(answers) / 2) < 3 * np.sqrt(len(answers)) / 2
 
 
+def test_an_applicant_meets_one_draw_whatever_they_ask_and_is_kept_as_a_digest(service, portfolio):
+    operations, log = service(HALF)
+    example, arms = dict(portfolio.example), {}
+    for name in ("customer-one", "customer-two", "customer-three", "customer-four"):
+        for change in ({}, {"requested_principal": 9_000.0}, {"features": other(example)}):
+            asked = {**example, **change, "applicant_id": name}
+            answer = asyncio.run(operations.optimise(asked, CALL))
+            entry = asyncio.run(log.decision(answer.decision_id)).entry
+            arms.setdefault(name, set()).add((entry.arm, entry.applicant_key))
+            assert "customer" not in str(entry.to_content())
+            assert asyncio.run(operations.replay(answer.decision_id, CALL)).agrees
+    assert all(len(each) == 1 for each in arms.values())
+    assert len(set.union(*arms.values())) == 4
+    assert {arm for each in arms.values() for arm, _ in each} == {TEST, CONTROL}
+
+
+def other(example):
+    """Return the example's features a little better."""
+    return example["features"] | {"fico": example["features"]["fico"] + 5}
+
+
+def test_without_an_experiment_nothing_is_kept_of_who_asks(service, portfolio):
+    operations, log = service({})
+    asked = {**portfolio.example, "applicant_id": "customer-one"}
+    answer = asyncio.run(operations.optimise(asked, CALL))
+    assert asyncio.run(log.decision(answer.decision_id)).entry.applicant_key is None
+
+
 def test_a_drawn_decision_replays_to_itself(service, portfolio):
     operations, log = service(ONE)
     answer = asyncio.run(operations.optimise(dict(portfolio.example), CALL))

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from finntelligence.errors import ModelMismatchError
+from finntelligence.errors import ModelMismatchError, ModelUnavailableError
 from finntelligence.policy import Policy
+from finntelligence.shadow_prices import ShadowPrices
 from serving.record.errors import UnknownDecisionError
 from serving.record.replay import Difference, Models, replay
 
@@ -51,6 +52,14 @@ def test_a_decision_agrees_with_what_its_models_give(log, recorded, market):
     again = replay(log.engine, recorded(), lambda _: models_of(market))
     assert (again.differences, again.notes) == ((), ())
     assert {"heads", "offers", "reasons", "counter_offer"} <= set(again.compared)
+
+
+def test_a_decision_is_computed_again_at_the_shadow_prices_it_was_made_at(log, recorded, market):
+    dear = replace(market, prices=ShadowPrices(principal=0.03, expected_loss=0.1))
+    decision_id = recorded(priced_by=dear)
+    assert replay(log.engine, decision_id).agrees
+    again = replay(log.engine, decision_id, lambda _: models_of(market))
+    assert (again.differences, again.notes) == ((), ())
 
 
 def test_an_explanation_is_computed_again_with_the_models(log, recorded, example, market):
@@ -144,3 +153,26 @@ def test_a_decision_whose_parts_nobody_kept_cannot_be_replayed(log, recorded):
 def test_an_unknown_decision_cannot_be_replayed(log):
     with pytest.raises(UnknownDecisionError):
         replay(log.engine, "nobody")
+
+
+def test_a_degraded_decision_agrees_with_the_models_and_without_them(
+    decided, log, portfolio, market
+):
+    changes = {"degrade": {"acceptance": "list_price"}}
+    degrading = replace(market, policy=Policy.from_mapping(portfolio, changes))
+
+    async def unavailable(rows):
+        raise ModelUnavailableError("the acceptance model does not answer")
+
+    entry = decided(
+        degrading,
+        policies={portfolio.name: changes},
+        scorers={"score_acceptance": unavailable},
+    )
+    asyncio.run(log.append(entry))
+    assert (entry.answer["degraded"], entry.answer["offers"][0]["p_accept"]) == (True, None)
+    for load in (None, lambda _: models_of(degrading)):
+        again = replay(log.engine, entry.decision_id, load)
+        assert again.agrees, again.differences
+        assert "offers" in again.compared
+    assert "heads" in again.compared

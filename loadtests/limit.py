@@ -1,0 +1,61 @@
+"""The limit: our front with an endpoint that reads a request, renders an answer, scores nothing.
+
+    bentoml serve loadtests.limit:LimitService --arg answer=FILE --port 3300
+
+Same server, same settings, same middlewares in the same order as `service.py`; no model, no
+record. What is between this and the service is what deciding, its runners and its record cost.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import bentoml
+import pydantic_core
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from runners.linger import Leave
+from runners.store import ROOT
+from serving import tracing
+from serving.front import stand_before
+from serving.gate import Gate
+from serving.settings import FrontSettings
+from serving.validation import json_object
+
+__all__ = ["LimitService"]
+
+
+class Arguments(BaseModel):
+    """What `bentoml serve --arg` takes."""
+
+    answer: Path
+
+
+_settings = FrontSettings()
+_answer = json.loads(bentoml.use_arguments(Arguments).answer.read_text(encoding="utf-8"))
+
+
+async def _offers(request: Request) -> Response:
+    json_object(await request.body())
+    return Response(pydantic_core.to_json(_answer), media_type="application/json")
+
+
+@bentoml.service(
+    name="limit",
+    workers=_settings.workers,
+    traffic={"timeout": _settings.timeout_s},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(Starlette(routes=[Route("/v1/offers", _offers, methods=["POST"])]), path="/")
+class LimitService:
+    """Answers everybody the same."""
+
+
+_service: Any = LimitService  # the decorator made a Service of it
+_service.add_asgi_middleware(Leave)
+stand_before(_service, Gate.open(ROOT, _settings.workers), _settings)
+tracing.watch(LimitService)

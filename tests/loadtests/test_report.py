@@ -1,0 +1,54 @@
+import json
+
+import pytest
+
+from loadtests.bars import BARS, Measured
+from loadtests.contenders import CONTENDERS
+from loadtests.report import machine, write
+
+FIGURES = {"p50_ms": 5.0, "p99_ms": 20.0, "cpu_s_per_1000": 2.0, "rss_mb": 900.0}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A report of a round in which all are equally fast, but (f) was not measured."""
+    rounds = [
+        Measured(contender=each.name, tool="wrk", connections=n, round=0, rate=1000.0, **FIGURES)
+        for each in CONTENDERS
+        if each.name != "depends"
+        for n in (1, 16, 64)
+    ]
+    about = {"machine": machine(), "rounds": 1, "seconds": 2.0, "applicants": 100}
+    values = write(rounds, about, tmp_path)
+    return tmp_path, values
+
+
+def test_the_figures_are_under_the_keys_of_the_bars(written):
+    folder, values = written
+    content = json.loads((folder / "report.json").read_text())
+    assert content["ratios"] == values
+    verdicts = {bar["key"]: bar["holds"] for bar in content["bars"]}
+    assert verdicts.keys() == values.keys()
+    assert not verdicts["separate_over_rival_16"]
+    assert verdicts["separate_over_limit_64"]
+    assert verdicts["separate_p50_1_over_rival"]
+    assert len(content["rounds"]) == len(content["medians"]) == 15
+
+
+def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):
+    page = (written[0] / "report.md").read_text()
+    rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines()}
+    assert all(bar.key in rows for bar in BARS)
+    assert "MISSED" in rows["separate_over_rival_16"]
+    assert "holds" in rows["separate_over_limit_64"]
+    assert "not measured" in rows["separate_over_depends_16"]
+
+
+def test_the_plot_is_a_picture(written):
+    assert (written[0] / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_report_says_what_it_was_measured_on():
+    found = machine()
+    assert found["cores"] >= 1
+    assert found["packages"]["uvloop"]

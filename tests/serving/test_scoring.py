@@ -1,0 +1,92 @@
+import asyncio
+
+import numpy as np
+import pytest
+from prometheus_client import REGISTRY
+
+from finntelligence.errors import ModelUnavailableError
+from serving.scoring import scored
+from serving.settings import CoalesceSettings
+
+ROWS = np.ones((1, 2))
+OFF = CoalesceSettings(enabled=False)
+
+
+def whole(answers):
+    """Read one caller's part, as a runner's answer is read."""
+    if np.isnan(answers).any():
+        raise ModelUnavailableError("the risk model does not answer")
+    return answers
+
+
+def ask(jointly, *asked, settings=None, within_s=30.0, calls=1):
+    """Ask about each at once; return what each is told."""
+    score = scored(
+        "risk",
+        jointly,
+        whole,
+        calls=calls,
+        within_s=within_s,
+        settings=settings or CoalesceSettings(),
+    )
+
+    async def all_of_them():
+        return await asyncio.gather(*map(score, asked), return_exceptions=True)
+
+    return asyncio.run(all_of_them())
+
+
+class Runner:
+    """Answers with what it was asked, and remembers the size of each call."""
+
+    def __init__(self):
+        self.sizes, self.open, self.most = [], 0, 0
+
+    async def __call__(self, rows):
+        self.sizes.append(len(rows))
+        self.open += 1
+        self.most = max(self.most, self.open)
+        await asyncio.sleep(0.01)
+        self.open -= 1
+        return rows
+
+
+def counted():
+    return REGISTRY.get_sample_value("finnt_coalesced_rows_sum", {"model": "risk"}) or 0.0
+
+
+def test_requests_that_ask_at_once_share_a_call_whose_size_is_counted():
+    runner, before = Runner(), counted()
+    answers = ask(runner, *[ROWS * at for at in range(5)])
+    assert runner.sizes == [5]
+    assert counted() == before + 5
+    assert [answer[0, 0] for answer in answers] == [0, 1, 2, 3, 4]
+
+
+def test_switched_off_each_request_makes_its_own_call():
+    runner = Runner()
+    ask(runner, *[ROWS] * 5, settings=OFF)
+    assert (runner.sizes, runner.most) == ([1] * 5, 5)
+
+
+@pytest.mark.parametrize(("setting", "most"), [(0, 2), (3, 3)])
+def test_as_many_calls_are_in_flight_as_there_are_processes_unless_it_is_said(setting, most):
+    runner = Runner()
+    ask(runner, *[ROWS] * 6, calls=2, settings=CoalesceSettings(rows=1, calls=setting))
+    assert (len(runner.sizes), runner.most) == (6, most)
+
+
+@pytest.mark.parametrize("settings", [CoalesceSettings(), OFF])
+def test_a_row_that_is_not_answered_fails_alone(settings):
+    answers = ask(Runner(), *[ROWS] * 7, ROWS * np.nan, *[ROWS] * 12, settings=settings)
+    assert isinstance(answers.pop(7), ModelUnavailableError)
+    assert all(np.array_equal(answer, ROWS) for answer in answers)
+
+
+def test_a_model_that_hangs_is_unavailable_in_time_also_to_who_waits_for_a_call():
+    async def hanging(rows):
+        await asyncio.Event().wait()
+
+    answers = ask(hanging, ROWS, ROWS, settings=CoalesceSettings(rows=1), within_s=0.05)
+    assert [type(answer) for answer in answers] == [ModelUnavailableError] * 2
+    assert "in time" in str(answers[0])
