@@ -1,6 +1,7 @@
 """The decision log that the doors write to and read from; durable before anybody is answered."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -171,6 +172,10 @@ class DecisionLog:
         await asyncio.to_thread(self.writer.close, _DRAIN_S)
         for executor in (self.readers, self.replayers):
             executor.shutdown(wait=False, cancel_futures=True)
+        with contextlib.suppress(TimeoutError):  # a read that hangs keeps its connection
+            async with asyncio.timeout(self.settings.timeout_s):
+                for executor in (self.readers, self.replayers):
+                    await asyncio.to_thread(executor.shutdown)
         self.engine.dispose()
 
     def _event(self, entry: Entry) -> Event:

@@ -11,6 +11,8 @@ import httpx
 import psutil
 import pytest
 
+from serving.record.database import current, opened
+from serving.record.settings import RecordSettings
 from tests.e2e.project import LOOPBACK, VERSION
 
 pytest_plugins = ["tests.e2e.project"]
@@ -293,3 +295,22 @@ def test_an_unpublished_portfolio_refuses_to_serve_and_names_the_repair(project)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "make pipeline PORTFOLIO=kz2008" in line
+
+
+IMPORTED = """
+import sys
+from pathlib import Path
+import service
+runner = {"alembic", "serving.grpc_door", "sqlalchemy"} & sys.modules.keys()
+from serving.decision_log import DecisionLog
+DecisionLog.open(service.RecordSettings(), "simulated", Path(sys.argv[1]))
+print(sorted(runner), sorted({"alembic", "mako"} & sys.modules.keys()))
+"""
+
+
+def test_a_runner_imports_no_record_and_a_front_whose_record_is_up_to_date_no_migrations(
+    project, tmp_path
+):
+    current(opened(RecordSettings().database("simulated", tmp_path)))
+    done = project.run("-c", IMPORTED, str(tmp_path))
+    assert done.stdout == "[] []\n", done.stderr

@@ -101,10 +101,13 @@ def test_plain_lines_say_of_an_error_its_types_and_places_and_no_more(ours):
 
 
 @pytest.mark.parametrize("form", ["plain", "json"])
-def test_no_other_line_of_the_process_says_more_of_an_error(ours, form):
-    stream, root = io.StringIO(), logging.getLogger()
+def test_no_other_line_of_the_process_says_more_of_an_error(ours, form, monkeypatch):
+    stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    root.addHandler(handler)
+    others = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
+    for other in others:
+        other.addHandler(handler)
+        monkeypatch.setattr(other, "disabled", False)  # as a library's own set-up may leave it
     start_log(LogSettings(format=form))
 
     async def forgotten():
@@ -123,7 +126,8 @@ def test_no_other_line_of_the_process_says_more_of_an_error(ours, form):
         except ValueError:
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
     finally:
-        root.removeHandler(handler)
+        for other in others:
+            other.removeHandler(handler)
     told = stream.getvalue()
     assert "Task exception was never retrieved" in told
     assert "Exception in ASGI application" in told

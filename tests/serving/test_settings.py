@@ -66,7 +66,7 @@ def test_no_two_settings_share_a_variable():
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_every_setting_is_read_by_what_it_sets(kind, name):
-    readers = [ROOT / "service.py"]
+    readers = [ROOT / "service.py", ROOT / "serving" / "front.py"]
     if kind is RunnerSettings:
         readers = [*ROOT.glob("runners/*.py"), ROOT / "cli" / "offers.py"]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in readers]

@@ -1,8 +1,6 @@
 """The schema: migrated as the tables are declared, checked on start, private to its owner."""
 
 import stat
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,27 +95,3 @@ def test_the_revision_is_the_last_migrations(log):
     assert ScriptDirectory.from_config(migrations).get_current_head() == REVISION
     with log.engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == REVISION
-
-
-STARTED_AGAIN = """
-import sys
-from pathlib import Path
-import service
-runner = {"alembic", "serving.grpc_door", "sqlalchemy"} & sys.modules.keys()
-from serving.decision_log import DecisionLog
-DecisionLog.open(service.RecordSettings(), "simulated", Path(sys.argv[1]))
-print(sorted(runner), sorted({"alembic", "mako"} & sys.modules.keys()))
-"""
-
-
-def test_a_runner_imports_no_record_and_a_front_whose_record_is_up_to_date_no_migrations(tmp_path):
-    current(opened(RecordSettings().database("simulated", tmp_path)))
-    done = subprocess.run(
-        [sys.executable, "-c", STARTED_AGAIN, str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout == "[] []\n"
