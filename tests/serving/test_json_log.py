@@ -100,14 +100,18 @@ def test_plain_lines_say_of_an_error_its_types_and_places_and_no_more(ours):
     assert "123456" not in told
 
 
+OTHERS = ("asyncio", "uvicorn.error")
+
+
 @pytest.mark.parametrize("form", ["plain", "json"])
 def test_no_other_line_of_the_process_says_more_of_an_error(ours, form, monkeypatch):
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    others = [logging.getLogger(name) for name in ("asyncio", "uvicorn.error")]
-    for other in others:
+    others = {logger: logger.level for logger in map(logging.getLogger, OTHERS)}
+    for other in others:  # whatever a library's own set-up left
         other.addHandler(handler)
-        monkeypatch.setattr(other, "disabled", False)  # as a library's own set-up may leave it
+        other.setLevel(logging.INFO)
+        monkeypatch.setattr(other, "disabled", False)
     start_log(LogSettings(format=form))
 
     async def forgotten():
@@ -126,8 +130,9 @@ def test_no_other_line_of_the_process_says_more_of_an_error(ours, form, monkeypa
         except ValueError:
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
     finally:
-        for other in others:
+        for other, level in others.items():
             other.removeHandler(handler)
+            other.setLevel(level)
     told = stream.getvalue()
     assert "Task exception was never retrieved" in told
     assert "Exception in ASGI application" in told
