@@ -89,7 +89,7 @@ def offer(
     content = _content(applicant)  # a wrong path is told before anything large is imported
     from runners.store import ServedPair
     from serving.decision_log import DecisionLog
-    from serving.handler import Engine, in_process
+    from serving.handler import Engine
     from serving.json_log import start_log
     from serving.operations import Call, Operations
     from serving.record.documents import documents_of
@@ -102,14 +102,8 @@ def offer(
     async def decided() -> str:
         log = DecisionLog.open(settings_of(RecordSettings), portfolio, ROOT)
         try:
-            engine = Engine(
-                market=market,
-                versions=pair.all_versions(market),
-                score_risk=in_process(scorers["risk"].coefficients),
-                score_acceptance=in_process(scorers["acceptance"].coefficients),
-                explain_risk=in_process(scorers["risk"].contributions),
-                documents=await log.keep(documents_of(market, pair.policies())),
-            )
+            kept = await log.keep(documents_of(market, pair.policies()))
+            engine = Engine.of_scorers(market, pair.all_versions(market), scorers, kept)
             operations = Operations(engine=lambda: engine, log=log)
             asked = {**content, "explain": True} if explain else content
             answer = await operations.optimise(asked, Call(channel="cli"))

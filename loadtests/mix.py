@@ -16,7 +16,7 @@ import typer
 from loadtests.heldout import body_of
 from loadtests.questions import Question, write
 from runners.store import ServedPair
-from serving.handler import Engine, handle, in_process
+from serving.handler import Engine, handle
 from serving.wire import OfferRequest, from_core, to_core
 from training.evidence.decisions import applications
 from training.stages import Paths
@@ -46,13 +46,7 @@ def answers(pair: ServedPair, asked: Iterable[Mapping[str, Any]]) -> list[dict[s
     market, scorers = pair.market()
     for scorer in scorers.values():
         scorer.booster.set_param({"nthread": 1})  # of one row more threads only wait
-    engine = Engine(
-        market=market,
-        versions=pair.all_versions(market),
-        score_risk=in_process(scorers["risk"].coefficients),
-        score_acceptance=in_process(scorers["acceptance"].coefficients),
-        explain_risk=in_process(scorers["risk"].contributions),
-    )
+    engine = Engine.of_scorers(market, pair.all_versions(market), scorers)
 
     async def answered(body: Mapping[str, Any]) -> dict[str, Any]:
         found = await handle(to_core(OfferRequest(**body), market.portfolio), engine)

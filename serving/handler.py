@@ -8,7 +8,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ __all__ = [
     "Answer",
     "Engine",
     "Score",
+    "Scorer",
     "handle",
     "in_process",
     "log_decision",
@@ -52,6 +53,16 @@ class Answer:
     decision_id: str
     decision: Decision
     heads: Mapping[str, tuple[float, ...]]
+
+
+class Scorer(Protocol):
+    """A loaded model that is asked in this process about rows of the design matrix."""
+
+    def coefficients(self, rows: Array) -> Array:
+        """Return every head's coefficient, (n, heads)."""
+
+    def contributions(self, rows: Array) -> Array:
+        """Return what each column adds to each head, (n, heads, features + 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +97,24 @@ class Engine:
         object.__setattr__(self, "listed", at_list_price(self.market) if degrades else None)
         object.__setattr__(self, "row", Together(self._rows))
         object.__setattr__(self, "optimum", Together(self._optima))
+
+    @classmethod
+    def of_scorers(
+        cls,
+        market: Market,
+        versions: Mapping[str, str],
+        scorers: Mapping[str, Scorer],
+        documents: Mapping[str, str] | None = None,
+    ) -> "Engine":
+        """Return an engine whose two models, "risk" and "acceptance", live in this process."""
+        return cls(
+            market=market,
+            versions=versions,
+            score_risk=in_process(scorers["risk"].coefficients),
+            score_acceptance=in_process(scorers["acceptance"].coefficients),
+            explain_risk=in_process(scorers["risk"].contributions),
+            documents=documents or {},
+        )
 
     def _rows(self, asked: Sequence[Application]) -> list[Array]:
         matrix = design_matrix(self.market.portfolio, columns_of(asked))

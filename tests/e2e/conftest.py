@@ -17,19 +17,13 @@ IN_PROCESS = """
 import asyncio, json, sys
 from finntelligence.errors import FinntelligenceError
 from runners.store import ServedPair
-from serving.handler import Engine, in_process
+from serving.handler import Engine
 from serving.operations import Call, Operations
 from serving.problems import problem_of
 
 pair = ServedPair("simulated")
 market, scorers = pair.market()
-engine = Engine(
-    market=market,
-    versions=pair.all_versions(market),
-    score_risk=in_process(scorers["risk"].coefficients),
-    score_acceptance=in_process(scorers["acceptance"].coefficients),
-    explain_risk=in_process(scorers["risk"].contributions),
-)
+engine = Engine.of_scorers(market, pair.all_versions(market), scorers)
 operations = Operations(engine=lambda: engine)
 
 async def answered(body):

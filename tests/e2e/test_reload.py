@@ -26,7 +26,7 @@ import bentoml
 from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE
 from runners.store import ServedPair
-from serving.handler import Engine, handle, in_process
+from serving.handler import Engine, handle
 from serving.wire import OfferRequest, from_core, to_core
 
 published = ServedPair("simulated")
@@ -50,13 +50,7 @@ published.path.with_name("served-staging.json").write_text(json.dumps(content))
 
 def decisions(pair):
     market, scorers = pair.market()
-    engine = Engine(
-        market=market,
-        versions=pair.all_versions(market),
-        score_risk=in_process(scorers["risk"].coefficients),
-        score_acceptance=in_process(scorers["acceptance"].coefficients),
-        explain_risk=in_process(scorers["risk"].contributions),
-    )
+    engine = Engine.of_scorers(market, pair.all_versions(market), scorers)
     for body in bodies:
         request = to_core(OfferRequest(**body), market.portfolio)
         found = asyncio.run(handle(request, engine, explain=body["explain"]))
