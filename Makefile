@@ -63,9 +63,8 @@ image: pipeline ## the container image of PORTFOLIO's Bento (ENGINE, IMAGE)
 image-check: image ## run the image hardened; its size, start, memory, offers and end
 	@python deploy/check_image.py "$(IMAGE)" --engine "$(ENGINE)" --portfolio "$(PORTFOLIO)"
 
-sbom: env ## what the image holds, as CycloneDX: build/sbom.json
-	@mkdir -p build
-	cyclonedx-py requirements requirements-bento.txt --pyproject pyproject.toml --output-reproducible --validate --output-file build/sbom.json
+sbom: image ## what the image holds, asked of itself, as CycloneDX: build/sbom.json
+	@python deploy/sbom.py "$(IMAGE)" --engine "$(ENGINE)" --output build/sbom.json
 
 model-risk-pack: env ## model cards, and all evidence on one page for a validator (PORTFOLIO)
 	@python -m training.documents.model_card "$(PORTFOLIO)"

@@ -2,78 +2,68 @@
 
 `bentoml serve service:OfferService` runs three services: this one, with an HTTP and a gRPC door,
 and the two model runners, each in processes of its own; with FINNT_TOPOLOGY=embedded this one
-alone, which then has the models itself. Thin on purpose: what it does is in `serving.operations`,
-and what decides is `serving.handler`.
+alone, which then has the models itself. Wiring only: a process of the front is `serving.worker`,
+and what decides is `serving.handler`. Each process imports this module, so what a part needs alone
+is imported where it is needed.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import bentoml
-from bentoml.exceptions import BentoMLException
-from pydantic import ValidationError
+from starlette.applications import Starlette
 
-from finntelligence import __version__
-from finntelligence.errors import FinntelligenceError
 from finntelligence.portfolio import Capability
-from runners.asking import Question, from_afar, in_process
+from runners.asking import Question, asked_from_afar, from_afar, in_process
 from runners.guard import share_secret
+from runners.heap import settle
 from runners.linger import Leave, mind_processes
-from runners.provenance import provenance
-from runners.remote import Remote, asked_from_afar
 from runners.store import ROOT, asked_pair
 from serving import metrics, tracing
 from serving.config_file import read_config
+from serving.front import stand_before
+from serving.http_metrics import bound_traffic
 from serving.json_log import start_log
+from serving.refusals import in_one_line, refuse_shut
 
-try:
+with in_one_line():
     read_config()
     if bentoml.server_context.worker_index is None:  # said once, before any process is started
-        asked_pair().market()
+        asked_pair().read_market()
         share_secret()
         mind_processes()
         metrics.own_folder()
     from runners.acceptance import AcceptanceRunner
     from runners.risk import RiskRunner
-    from serving.gate import Gate, refuse_unlocked
     from serving.grpc_settings import GrpcSettings
     from serving.record.settings import RecordSettings
     from serving.settings import CoalesceSettings, FrontSettings, TopologySettings
 
-    _settings, _grpc, _record = FrontSettings(), GrpcSettings(), RecordSettings()
+    _grpc, _record = GrpcSettings(), RecordSettings()
     _coalesce, _is_embedded = CoalesceSettings(), TopologySettings().topology == "embedded"
-    _gate = Gate.open(ROOT, _settings.workers)
+    _settings = FrontSettings().chosen(embedded=_is_embedded)
     start_log()
-except FinntelligenceError as error:
-    raise BentoMLException(str(error)) from None
-except ValidationError as error:
-    wrong = "; ".join(
-        f"{error.title}.{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
-    )
-    raise BentoMLException(f"a setting is impossible: {wrong}") from None
-
-from serving.front import stand_before
-from serving.handler import Engine, Score
-from serving.http_door import Door, http_door, ready_within
-from serving.http_metrics import bound_traffic
-from serving.local import refuse_busy_port
-from serving.operations import Operations
-from serving.record.documents import documents_of
-from serving.reload import Watch, follow
-from serving.scoring import scored
 
 if TYPE_CHECKING:
-    from serving.grpc_door import GrpcDoor
+    from runners.remote import Remote
+    from serving.gate import Gate
+    from serving.handler import Engine, Score
     from serving.record.replay import Models
 
 __all__ = ["OfferService"]
 
-_door = http_door()
+_app = Starlette()  # a worker of the front puts the HTTP door into it
 _READY_WITHIN_S = 0.8
 _LATER_S = 5  # BentoML's own limit speaks after ours, if ever
+
+
+@cache
+def _gate() -> "Gate":
+    from serving.gate import Gate
+
+    return Gate.open(ROOT, _settings.workers)
 
 
 @bentoml.service(
@@ -83,7 +73,7 @@ _LATER_S = 5  # BentoML's own limit speaks after ours, if ever
     runner_probe={"enabled": False},  # a runner that is down would hang /readyz
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(_door, path="/")
+@bentoml.asgi_app(_app, path="/")
 class OfferService:
     """One offer-optimisation API in front of two separately scaled models."""
 
@@ -99,69 +89,37 @@ class OfferService:
     @staticmethod
     def refuse_what_cannot_work() -> None:
         """Say what would keep every worker from serving, before any is started."""
-        from serving.record.database import connected  # a runner's process has no record
-
-        try:
-            refuse_unlocked(_gate, _grpc.host if _grpc.enabled else None)
-            if _grpc.enabled and not _grpc.host.startswith("unix:"):
-                refuse_busy_port(_grpc.host, _grpc.port, "FINNT_GRPC_PORT=<port>")
-            with connected(_record.database(asked_pair().portfolio, ROOT)):
-                pass
-        except FinntelligenceError as error:
-            raise BentoMLException(str(error)) from None
+        with in_one_line():
+            refuse_shut(_gate(), _grpc, _record.database(asked_pair().portfolio, ROOT))
 
     def __init__(self) -> None:
         from serving.decision_log import DecisionLog
+        from serving.worker import Worker
 
         pair = asked_pair()
         self._log = DecisionLog.open(_record, pair.portfolio, ROOT)
-        # made before anything is loaded: what is published from now on is new
-        paths = (pair.path, pair.policy_path, pair.prices_path)
-        self._watch = Watch(paths=paths, load=self._engine, state=_door.state)
-        self._grpc_door: GrpcDoor | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._worker = Worker(
+            app=_app,
+            gate=_gate(),
+            log=self._log,
+            settings=_settings,
+            grpc=_grpc,
+            paths=(pair.path, pair.policy_path, pair.prices_path),
+            load=self._engine,
+            recorded=_recorded_models,
+            models_ready=self._models_ready,
+        )
 
     @bentoml.on_startup
     async def start(self) -> None:
-        """Load the pair, open the gRPC door, look for newly published pairs from now on."""
-        metrics.forget_dead()
-        engine = await asyncio.to_thread(self._engine)
-        metrics.serves(engine.versions, engine.market.portfolio.name)
-        _door.state.door = Door(
-            engine=engine,
-            version=__version__,
-            max_body_bytes=_settings.max_body_bytes,
-            models_ready=self._models_ready,
-            started_at=time.time(),
-            served_since=time.time(),
-        )
-        operations = Operations(
-            engine=lambda: _door.state.door.engine, log=self._log, load=_recorded_models
-        )
-        _door.state.operations = operations
-        if _grpc.enabled:
-            from serving.grpc_door import GrpcDoor
-
-            door = GrpcDoor(
-                operations=operations,
-                settings=_grpc,
-                models_ready=self._models_ready,
-                authorise=_gate.authorise,
-                admission=_gate.admission,
-                interceptors=tracing.interceptors(),
-            )
-            self._grpc_door = await door.open(shared=_settings.workers > 1)
-        if _settings.reload_s:
-            self._following = asyncio.create_task(follow(self._watch, _settings.reload_s))
+        """Open the doors."""
+        await self._worker.open()
+        settle()
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        """Answer what is in flight, write what waits, look no more."""
-        if self._following is not None:
-            self._following.cancel()
-        if self._grpc_door is not None:
-            await self._grpc_door.close()
-        await self._log.close()
+        """Answer what is in flight, write what waits."""
+        await self._worker.close()
 
     async def __is_ready__(self) -> bool:
         return all((await self._models_ready()).values())
@@ -169,23 +127,30 @@ class OfferService:
     async def _models_ready(self) -> dict[str, bool]:
         if _is_embedded:
             return {str(model): True for model in Capability}
+        from serving.http_door import ready_within
+
         runners = self._runners()
         asked = (ready_within(_READY_WITHIN_S, each.is_ready()) for each in runners.values())
         return dict(zip(runners, await asyncio.gather(*asked), strict=True))
 
-    def _runners(self) -> dict[str, Remote]:
+    def _runners(self) -> "dict[str, Remote]":
         return {"risk": self.risk, "acceptance": self.acceptance}
 
-    def _engine(self) -> Engine:
+    def _engine(self) -> "Engine":
         """Return an engine of the pair that is published now, verified, under today's policy.
 
         What prices is in the record from now on. Not within an event loop: it runs its own.
         """
+        from runners.provenance import provenance
+        from serving.handler import Engine
+        from serving.record.documents import documents_of
+
         pair = asked_pair()
-        market, scorers = pair.market()
         if _is_embedded:
+            market, scorers = pair.market()
             questions = in_process(scorers)
         else:
+            market = pair.read_market()
             questions = from_afar(self._runners(), pair, market, _settings.model_timeout_s)
         return Engine(
             market=market,
@@ -198,7 +163,9 @@ class OfferService:
         )
 
 
-def _score(asked: Question) -> Score:
+def _score(asked: Question) -> "Score":
+    from serving.scoring import scored
+
     return scored(
         *(asked.model, asked.jointly, asked.own),
         calls=asked.processes,
@@ -227,10 +194,8 @@ def _loaded_models(versions: tuple[tuple[str, str], ...], _: str) -> "Models":
 
 
 _service: Any = OfferService  # the decorator made a Service of it
-bound_traffic(_door.routes, _service.name)
+bound_traffic(lambda: _app.routes, _service.name)
 _service.add_asgi_middleware(Leave)  # the first added is outermost
-stand_before(_service, _gate, _settings)
-try:
+stand_before(_service, _app, _gate, _settings)
+with in_one_line():
     tracing.watch(OfferService, RiskRunner, AcceptanceRunner)
-except FinntelligenceError as error:
-    raise BentoMLException(str(error)) from None

@@ -5,7 +5,7 @@ the plan's curve, and every price of capital since the campaign began.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +24,17 @@ from finntelligence.offers import Application
 from finntelligence.shadow_prices import FORMAT, ShadowPrices
 from finntelligence.steering import Course, Usage, steered
 
-__all__ = ["Sample", "Steering", "course", "of_plan", "read", "sample", "steer", "written"]
+__all__ = [
+    "Campaign",
+    "Sample",
+    "Steering",
+    "campaign_of",
+    "of_plan",
+    "read",
+    "sample",
+    "steer",
+    "written",
+]
 
 _BLOCK_ROWS = 10_000
 _BELOW, _ABOVE, _POINTS = 0.05, 0.15, 21  # of the curve, around the prices 0 and planned
@@ -43,11 +53,29 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Campaign:
+    """A campaign in force: since when, what it is to keep to, and its price of `capital` now.
+
+    `capitals` has all it ever had, by the digest of the shadow prices.
+    """
+
+    began: datetime
+    course: Course
+    capital: float
+    capitals: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Steering:
-    """What was found on a campaign's way, and the price of capital from now on."""
+    """What was found on a campaign's way, and the price of capital from now on.
+
+    `lent` is in currency units: so much of it `elsewhere`, at prices that are not the campaign's;
+    of the rest the plan says `planned`.
+    """
 
     applicants: int
     lent: float
+    elsewhere: float
     planned: float
     before: float
     capital: float
@@ -116,57 +144,52 @@ def of_plan(
     }
 
 
-def course(content: Mapping[str, Any]) -> Course:
-    """Return what a campaign is to keep to.
+def campaign_of(content: Mapping[str, Any]) -> Campaign:
+    """Return the campaign that a file of shadow prices holds.
 
     Raises:
-        InvalidDeclarationError: when the file holds no campaign that can be steered.
+        InvalidDeclarationError: when it holds none that can be steered.
     """
     try:
-        campaign = content["campaign"]
-        limits = campaign["limits"]
-        return Course(
-            applicants=int(campaign["applicants"]),
-            curve=tuple((float(c), float(p)) for c, p in campaign["curve"]),
-            budget=limits.get("budget"),
-            minimum_volume=limits.get("minimum_volume"),
+        found = content["campaign"]
+        limits, history = found["limits"], found["history"]
+        return Campaign(
+            began=datetime.fromisoformat(found["began"]),
+            course=Course(
+                applicants=int(found["applicants"]),
+                curve=tuple((float(c), float(p)) for c, p in found["curve"]),
+                budget=limits.get("budget"),
+                minimum_volume=limits.get("minimum_volume"),
+            ),
+            capital=float(history[-1]["capital"]),
+            capitals={entry["digest"]: float(entry["capital"]) for entry in history},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise InvalidDeclarationError(
             f"shadow-prices: holds no campaign that can be steered: {error}"
         ) from error
 
 
 def steer(content: Mapping[str, Any], lent: Mapping[str, tuple[int, float]]) -> Steering:
-    """Move a campaign's price of capital by what was lent at each of its prices, by their digest.
+    """Move a campaign's price of capital by what was lent at each price, known by its digest.
 
-    Decisions at prices that are not the campaign's do not count. Raises as `course`.
+    Where nobody has asked nothing changes. Raises as `campaign_of`.
     """
-    to_keep, campaign = course(content), content["campaign"]
-    history = campaign["history"]
-    capitals = {entry["digest"]: float(entry["capital"]) for entry in history}
-    used: Sequence[Usage] = [
-        Usage(capital=capitals[digest], applicants=applicants, principal=principal)
+    campaign = campaign_of(content)
+    used = [
+        Usage(capital=campaign.capitals.get(digest), applicants=applicants, principal=principal)
         for digest, (applicants, principal) in lent.items()
-        if digest in capitals
     ]
-    before = float(history[-1]["capital"])
-    capital = round(steered(to_keep, before, used), 9)
-    prices = ShadowPrices.from_mapping(content)
-    prices = replace(prices, principal=round(prices.principal - before + capital, 12))
-    now = datetime.now(UTC).isoformat(timespec="microseconds")
-    added = [*history, _entry(now, capital, prices)] if capital != before else history
+    before = campaign.capital
+    moved = round(steered(campaign.course, before, used) - before, 9)
     return Steering(
         applicants=sum(each.applicants for each in used),
         lent=sum(each.principal for each in used),
-        planned=sum(each.applicants * to_keep.expected(each.capital) for each in used),
+        elsewhere=sum(each.principal for each in used if each.capital is None),
+        planned=campaign.course.planned(used),
         before=before,
-        capital=capital,
-        content={
-            **content,
-            "prices": asdict(prices),
-            "campaign": {**campaign, "history": added},
-        },
+        capital=before + moved,
+        content=_moved(content, before, moved) if moved else content,
     )
 
 
@@ -199,6 +222,13 @@ def written(
         raise InvalidDeclarationError(f"{path.name} has changed meanwhile; nothing was written")
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _moved(content: Mapping[str, Any], capital: float, by: float) -> dict[str, Any]:
+    prices, campaign = ShadowPrices.from_mapping(content).dearer(by), content["campaign"]
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    history = [*campaign["history"], _entry(now, capital + by, prices)]
+    return {**content, "prices": asdict(prices), "campaign": {**campaign, "history": history}}
 
 
 def _entry(at: str, capital: float, prices: ShadowPrices) -> dict[str, Any]:

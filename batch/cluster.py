@@ -1,15 +1,18 @@
 """Work for a Dask cluster: one of our own on this machine, or one that is there already."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from pydoc import locate
 from typing import Any, TypeVar
 
+from dask.system import CPU_COUNT
 from distributed import Client, Future, KilledWorker, LocalCluster, wait
 from distributed.comm.core import CommClosedError
 
 from batch.errors import ClusterError
+from finntelligence import __version__
 
 __all__ = ["answers", "connected"]
 
@@ -22,13 +25,17 @@ _AGAIN = "what is finished is kept, the same command goes on from there"
 
 
 @contextmanager
-def connected(scheduler: str | None = None, workers: int | None = None) -> Iterator[Client]:
+def connected(
+    scheduler: str | None = None, workers: int | None = None, modules: Sequence[str] = ()
+) -> Iterator[Client]:
     """Yield a client of the cluster at an address; without one, of a cluster on this machine.
 
-    Ours has a process for each core, or so many `workers`; its processes trust only one another.
+    Ours has a process for each core, or so many `workers`, which start, and import the `modules`
+    that their work will need, while the client goes on; its processes trust only one another.
 
     Raises:
-        ClusterError: when nothing answers at the address, or no worker is there.
+        ClusterError: when nothing answers at the address, no worker is there, or one has another
+            engine than we.
     """
     for name in ("distributed", "distributed.nanny", "distributed.http"):  # Dask sets its own
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -36,16 +43,19 @@ def connected(scheduler: str | None = None, workers: int | None = None) -> Itera
         if scheduler is None:
             cluster = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers,
+                    n_workers=0,
                     threads_per_worker=1,
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": False},
                     security=True,
                     silence_logs=logging.ERROR,
+                    preload=list(modules),
                 )
             )
-            yield stack.enter_context(Client(cluster))
+            client = stack.enter_context(Client(cluster))
+            cluster.scale(workers or CPU_COUNT)  # a client that comes later would wait for them
+            yield client
             return
         try:
             client = stack.enter_context(Client(scheduler, timeout=_WITHIN_S))
@@ -55,7 +65,16 @@ def connected(scheduler: str | None = None, workers: int | None = None) -> Itera
             client.wait_for_workers(1, timeout=_WITHIN_S)
         except TimeoutError as error:
             raise ClusterError(f"the Dask scheduler at {scheduler} has no worker") from error
+        _refuse_other_engines(client)
         yield client
+
+
+def _refuse_other_engines(client: Client) -> None:
+    # asked by a function that every Python has: a worker may not know this project
+    for worker, engine in client.run(locate, "finntelligence.__version__").items():
+        if engine != __version__:
+            has = f"engine {engine}" if engine else "no engine"
+            raise ClusterError(f"the Dask worker {worker} has {has}, this command {__version__}")
 
 
 def answers(

@@ -6,4 +6,4 @@ __all__ = ["ClusterError"]
 
 
 class ClusterError(FinntelligenceError):
-    """The Dask cluster does not answer, or its workers die."""
+    """The Dask cluster does not answer, its workers die, or they have another engine."""

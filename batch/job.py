@@ -12,9 +12,7 @@ from batch.offers import COLUMNS, Pricing, part
 from batch.output import Output
 from finntelligence.errors import InvalidDataError
 
-__all__ = ["BLOCK_ROWS", "Summary", "made_of", "run"]
-
-BLOCK_ROWS = 10_000
+__all__ = ["Summary", "made_of", "run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,13 @@ class Summary:
 
 
 def made_of(book: Book, pricing: Pricing, rows: int) -> dict[str, object]:
-    """Return all that the answers depend on, for a manifest."""
+    """Return all that the answers depend on, for a manifest.
+
+    Raises:
+        InvalidDataError: when the book's key has the name of an answer.
+    """
+    if book.key in COLUMNS.names:
+        raise InvalidDataError(f"{book.path}: the key cannot be called {book.key}")
     named = ("pair", "portfolio", "policy", "shadow_prices", "engine")
     return {
         "book": book.digest,
@@ -42,17 +46,15 @@ def run(
     output: Output,
     pricing: Pricing,
     client: Client,
-    rows: int = BLOCK_ROWS,
+    rows: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Summary:
     """Answer what an output lacks yet of a book; `progress` is told of each applicant done.
 
     Raises:
-        InvalidDataError: when the book cannot be read, or its key has the name of an answer.
+        InvalidDataError: when the book cannot be read, or an answer not be written.
         ClusterError: when the cluster is gone; what is finished is kept.
     """
-    if book.key in COLUMNS.names:
-        raise InvalidDataError(f"{book.path}: the key cannot be called {book.key}")
     done = output.done()
     parts = -(-book.rows // rows)
     progress(min(rows * len(done), book.rows))

@@ -10,6 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from batch.book import Block
+from batch.errors import ClusterError
+from finntelligence import __version__
 from finntelligence.decision import Decision, decide
 from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.features import REQUEST_FEATURES, columns_of, design_matrix
@@ -110,7 +112,14 @@ def scored(pricing: Pricing, block: Block) -> Scored:
 
 
 def part(pricing: Pricing, block: Block, key: str | None = None) -> Part:
-    """Decide on every applicant of a block; `key` names the column that tells who it is."""
+    """Decide on every applicant of a block; `key` names the column that tells who it is.
+
+    Raises:
+        ClusterError: when this process has another engine than what priced is known by.
+    """
+    engine = pricing.versions["engine"]
+    if engine != __version__:  # a worker that came later
+        raise ClusterError(f"a Dask worker has engine {__version__}, this command {engine}")
     found = scored(pricing, block)
     keys = None if key is None else block.table[key]
     offers = _table(_decisions(pricing, found), [block.first + p for p in found.places], pricing)

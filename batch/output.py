@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from batch.offers import REJECTS, Part
 from finntelligence.errors import InvalidDataError
 
-__all__ = ["Output"]
+__all__ = ["Output", "replacing"]
 
-FORMAT = "finntelligence.offers/1"
+_FORMAT = "finntelligence.offers/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Output:
         Raises:
             InvalidDataError: when there is something else, or it cannot be written.
         """
-        output, wanted = cls(path), {"format": FORMAT, **made_of}
+        output, wanted = cls(path), {"format": _FORMAT, **made_of}
         try:
             (path / "_rejects").mkdir(parents=True, exist_ok=True)
             if output._manifest.exists():

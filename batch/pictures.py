@@ -29,6 +29,5 @@ def draw_frontier(points: Sequence[tuple[float, Totals]], currency: str, path: P
     below.plot(volume, loss, "o-", color="#d95f02", ms=4)
     below.set(ylabel="expected loss, % of principal")
     below.set_xlabel(f"expected principal, million {currency}")
-    kind = path.suffix.removeprefix(".") or "png"
     with replacing(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=110)
+        figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=110)

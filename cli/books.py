@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from cli.terminal import ROOT, PortfolioOption, err, out, refuse_undeclared, settings_of
-from finntelligence.errors import InvalidDataError, InvalidDeclarationError
+from finntelligence.errors import InvalidDeclarationError
 
 if TYPE_CHECKING:  # `finnt --help` needs no Dask
     from batch.offers import Pricing
@@ -53,16 +53,18 @@ def offers(  # noqa: PLR0913 - a book, where it goes, and how
 
     refuse_undeclared(portfolio)
     began = time.perf_counter()
-    _, pricing = _pricing(portfolio)
-    book = Book(input, pricing.market.portfolio, key)
-    kept = Output.open(output, made_of(book, pricing, partition_rows))
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with connected(scheduler, workers) as client, Progress(*columns, console=err) as bar:
-        task = bar.add_task("applicants", total=book.rows)
-        done = run(
-            *(book, kept, pricing, client, partition_rows),
-            progress=lambda rows: bar.update(task, advance=rows),
-        )
+    modules = ("batch.offers", "runners.model_file", "xgboost")
+    with connected(scheduler, workers, modules) as client:
+        _, pricing = _pricing(portfolio)  # while the workers start
+        book = Book(input, pricing.market.portfolio, key)
+        kept = Output.open(output, made_of(book, pricing, partition_rows))
+        with Progress(*columns, console=err) as bar:
+            task = bar.add_task("applicants", total=book.rows)
+            done = run(
+                *(book, kept, pricing, client, partition_rows),
+                progress=lambda rows: bar.update(task, advance=rows),
+            )
     out.print(
         f"{done.answered} applicants answered, {done.rejected} rows set aside, "
         f"{done.parts} parts, {time.perf_counter() - began:.1f} s",
@@ -137,6 +139,8 @@ def frontier(  # noqa: PLR0913 - a book, a range of prices, and where to
 
     if not lowest < highest:
         raise InvalidDeclarationError("--lowest: must be below --highest")
+    if plot is not None and plot.suffix not in (".png", ".svg"):
+        raise InvalidDeclarationError("--plot: must end in .png or .svg")
     _, pricing, asked = _asked(book, portfolio)
     some = sampled(asked, pricing, sample)
     capitals = (np.linspace(lowest, highest, points).round(6) + 0.0).tolist()  # no -0
@@ -145,20 +149,20 @@ def frontier(  # noqa: PLR0913 - a book, a range of prices, and where to
     if table is not None:
         _write(table, [("capital", *_FIGURES), *((c, *_figures(each)) for c, each in found)])
     if plot is not None:
-        try:
-            draw_frontier(found, pricing.market.portfolio.currency, plot)
-        except (OSError, ValueError) as error:
-            raise InvalidDataError(f"{plot}: cannot be written: {error}") from error
+        draw_frontier(found, pricing.market.portfolio.currency, plot)
 
 
 def steer(
     portfolio: PortfolioOption = "simulated",
+    offer_days: Annotated[
+        int, typer.Option(min=1, help="Days after which an offer without an answer has expired.")
+    ] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Put nothing into force.")] = False,
 ) -> None:
     """Move the campaign's price of capital by what the recorded decisions have lent."""
-    from datetime import datetime
+    from datetime import UTC, datetime, timedelta
 
-    from batch.campaign import course, read, written
+    from batch.campaign import campaign_of, read, written
     from batch.campaign import steer as steered
     from runners.store import ServedPair
     from serving.record.database import connected
@@ -168,18 +172,22 @@ def steer(
     refuse_undeclared(portfolio)
     path = ServedPair(portfolio, ROOT).prices_path
     content = read(path)
-    goal = course(content)
-    began = datetime.fromisoformat(content["campaign"]["began"])
+    campaign = campaign_of(content)
+    open_since = datetime.now(UTC) - timedelta(days=offer_days)
     with connected(settings_of(RecordSettings).database(portfolio, ROOT)) as engine:
-        found = steered(content, lent(engine, portfolio, began))
+        found = steered(content, lent(engine, portfolio, campaign.began, open_since))
     out.print(
-        f"{found.applicants} of {goal.applicants} applicants, lent {found.lent:.0f}, "
-        f"the plan says {found.planned:.0f}; price of capital {found.before:.6f} -> "
-        f"{found.capital:.6f}",
+        f"{found.applicants} of {campaign.course.applicants} applicants: lent "
+        f"{found.lent - found.elsewhere:.0f} at the campaign's prices, the plan says "
+        f"{found.planned:.0f}, and {found.elsewhere:.0f} at others",
         highlight=False,
         soft_wrap=True,
     )
-    if not dry_run and found.capital != found.before:
+    if found.capital == found.before:
+        out.print(f"price of capital {found.before:.6f} stays as it is", highlight=False)
+        return
+    out.print(f"price of capital {found.before:.6f} -> {found.capital:.6f}", highlight=False)
+    if not dry_run:
         written(path, found.content, instead_of=content)
 
 
@@ -234,8 +242,7 @@ def _show(of: str, rows: "list[tuple[str, Totals]]") -> None:
 
 
 def _write(path: Path, rows: list[tuple[Any, ...]]) -> None:
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows)
-    except OSError as error:
-        raise InvalidDataError(f"{path}: cannot be written: {error.strerror}") from error
+    from batch.output import replacing
+
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)

@@ -180,13 +180,13 @@ async def end_under_load(running: Running, body: dict[str, Any]) -> None:
     typer.echo(f"in flight at SIGTERM   {waiting}, all answered")
 
 
-def figures(running: Running, image: str) -> tuple[float, float]:
-    """Return the megabytes of image and largest process; refuse what must not be there."""
+def figures(running: Running, image: str) -> tuple[float, float, float]:
+    """Return the megabytes of image, largest process and all; refuse what must not be there."""
     size_mb = int(running.ran("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
     seen = json.loads(running.ran("exec", NAME, "python", "-c", LOOK))
     if seen["never"]:
         raise ImageError(f"the image holds {', '.join(seen['never'])}")
-    return size_mb, max(seen["rss"].values())
+    return size_mb, max(seen["rss"].values()), sum(seen["rss"].values())
 
 
 def check(said: argparse.Namespace) -> None:
@@ -202,7 +202,7 @@ def check(said: argparse.Namespace) -> None:
         wait_until_ready(running)
         ready_s = time.monotonic() - began
         ask_both_doors(running, body)
-        size_mb, process_mb = figures(running, said.image)
+        size_mb, process_mb, all_mb = figures(running, said.image)
         asyncio.run(end_under_load(running, body))
         status = running.ran("wait", NAME)
     limits: Sequence[tuple[str, float, float, str]] = (
@@ -212,6 +212,7 @@ def check(said: argparse.Namespace) -> None:
     )
     for name, value, most, unit in limits:
         typer.echo(f"{name:22} {value:.1f} {unit}, at most {most:g}")
+    typer.echo(f"all processes          {all_mb:.0f} MB")
     typer.echo(f"exit status            {status}")
     if status != "0":
         raise ImageError(f"it ended with exit status {status}")

@@ -7,8 +7,10 @@ standards or a score missed insufficient; the numbers below are those of its off
 - A rule about risk or value never stands as a reason. It is told by the applicant's factors that
   raise the probability of default most above the mean approved applicant's (4, 5), each by the
   name that the portfolio declares (3); where none does, by the amount and term requested.
-- Factors are told only where such a rule stopped some terms: reasons come from the part of the
-  decision that failed (7).
+- A limit on all loans together is told as what it is (2): without it this applicant had an offer.
+  What raises the risk follows, for it too keeps the loan from being worth its share of the limit.
+- Factors are told only where such a rule or limit stopped some terms: reasons come from the part of
+  the decision that failed (7).
 - More than four are not likely to help (1).
 
 The offer explained is the menu's nearest to the amount and term requested, at the lowest rate its
@@ -26,6 +28,7 @@ from finntelligence.explain import attribution, cell_terms, effects, nearest_cel
 from finntelligence.market import PAYMENT_RULES, Cell, Market
 from finntelligence.offers import Application
 from finntelligence.optimiser import candidates, first_broken
+from finntelligence.rules import RULES
 
 __all__ = ["LEAST_EFFECT", "MOST_REASONS", "Reason", "reasons"]
 
@@ -39,10 +42,16 @@ MOST_REASONS = 4
 _RULE_SOURCE = "12 CFR 1002.9(b)(2), comment 8"
 _FACTOR_SOURCE = "12 CFR 1002.9(b)(2), comment 5"
 _REQUEST_SOURCE = "12 CFR 1002.9(b)(2)"
+_LIMIT = next(rule for rule in RULES if rule.code == "PORTFOLIO_LIMIT")
 _NOT_LENT = "This lender does not lend the amount requested over the term requested"
-_SPEAKING: Mapping[str, tuple[str, str]] = {
-    **{rule.code: (rule.reason, rule.remedy) for rule in PAYMENT_RULES},
-    "NO_EVIDENCE": (_NOT_LENT, "Ask for an amount and a term that this lender has offered before"),
+_SPEAKING: Mapping[str, tuple[str, str, str]] = {
+    **{rule.code: (rule.reason, rule.remedy, _RULE_SOURCE) for rule in PAYMENT_RULES},
+    "NO_EVIDENCE": (
+        _NOT_LENT,
+        "Ask for an amount and a term that this lender has offered before",
+        _RULE_SOURCE,
+    ),
+    _LIMIT.code: (_LIMIT.reason, _LIMIT.remedy, "12 CFR 1002.9(b)(2), comment 2"),
 }
 _OTHER_REQUEST = "Ask for another amount or term; the counter-offer says which, if one would do"
 _PRINCIPAL = ("REQUESTED_PRINCIPAL", "Amount requested")
@@ -61,9 +70,10 @@ _OFFERED: Mapping[str, tuple[str, str]] = {
 class Reason:
     """Why nothing was offered: a stable code, a plain sentence, what would help, and its source.
 
-    `code` is that of the rule that failed, `FIELD:name` of a declared field, `REQUESTED_PRINCIPAL`,
-    `REQUESTED_TERM`, `PAYMENT` or `PRICE` of a factor in what was asked for, and `SMALL_AMOUNT` or
-    `REQUESTED_TERMS` where no factor stands out. `source` is the regulation under which it is told.
+    `code` is that of the rule or limit that failed, `FIELD:name` of a declared field,
+    `REQUESTED_PRINCIPAL`, `REQUESTED_TERM`, `PAYMENT` or `PRICE` of a factor in what was asked for,
+    and `SMALL_AMOUNT` or `REQUESTED_TERMS` where no factor stands out. `source` is the regulation
+    under which it is told.
 
     >>> Reason("FIELD:inquiries", "Number of recent credit inquiries").source
     '12 CFR 1002.9(b)(2)'
@@ -108,16 +118,17 @@ def reasons(
         ModelMismatchError: when the risk model cannot be explained.
     """
     ranked = sorted(broken, key=lambda code: -broken[code])
-    told = tuple(
-        Reason(code, *_SPEAKING[code], _RULE_SOURCE) for code in ranked if code in _SPEAKING
-    )
-    if len(told) < len(ranked):
+    told = tuple(Reason(code, *_SPEAKING[code]) for code in ranked if code in _SPEAKING)
+    is_silent = len(told) < len(ranked)
+    if is_silent or _LIMIT.code in broken:
         asked = application.requested_principal, application.requested_term_months
         cell = nearest_cell(application, market, coefficients, *asked)
         factors = _factors(application, market, coefficients[0], contributions, cell)
         if "PTI" in broken:  # which says the same
             factors = tuple(factor for factor in factors if factor.code != "PAYMENT")
-        told += factors or (_request(application, market, coefficients, cell),)
+        if is_silent and not factors:
+            factors = (_request(application, market, coefficients, cell),)
+        told += factors
     return told[:MOST_REASONS]
 
 

@@ -7,18 +7,18 @@ sample can plan for a book.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import cashflow
-from finntelligence.dual import UnmetLimitError, dual
+from finntelligence.dual import UnmetLimitError, UnsettledPricesError, dual
 from finntelligence.errors import InvalidDeclarationError
 from finntelligence.limits import Limits, Totals
 from finntelligence.market import Market, solve
-from finntelligence.shadow_prices import ShadowPrices
+from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
 from finntelligence.value import default_hazard, loan_value
 
 __all__ = ["Plan", "Under", "frontier", "plan", "totals"]
@@ -96,6 +96,7 @@ def totals(
 def plan(under: Under, limits: Limits) -> Plan:
     """Find the shadow prices at which a book keeps its limits, given per applicant.
 
+    >>> from dataclasses import replace
     >>> from finntelligence.features import application_columns
     >>> columns = application_columns(asked)
     >>> def under(prices):
@@ -105,9 +106,10 @@ def plan(under: Under, limits: Limits) -> Plan:
     (5122, True, True)
 
     Raises:
-        InvalidDeclarationError: when no offers keep one of the limits.
+        InvalidDeclarationError: when no offers keep one of the limits, or their prices do not
+            settle.
     """
-    free = under(ShadowPrices())
+    free = under(NO_PRICES)
     if not limits.in_force:
         raise InvalidDeclarationError("limits: must have one at least")
 
@@ -120,6 +122,8 @@ def plan(under: Under, limits: Limits) -> Plan:
     except UnmetLimitError as error:
         name = limits.in_force[error.limit]
         raise InvalidDeclarationError(f"limits.{name}: no permitted offers keep it") from error
+    except UnsettledPricesError as error:
+        raise InvalidDeclarationError(f"limits: {error}; try another sample") from error
     prices = limits.prices(found.prices)
     return Plan(
         limits=limits,
@@ -144,11 +148,5 @@ def frontier(
     >>> [(capital, point.profit) for capital, point in points]
     [(0.0, 1.0), (0.05, 0.95)]
     """
-    moved = [ShadowPrices(principal=capital) for capital in capitals]
-    if planned is not None:
-        base = planned.prices
-        moved = [
-            replace(base, principal=base.principal - planned.capital + capital)
-            for capital in capitals
-        ]
-    return [(capital, under(prices)) for capital, prices in zip(capitals, moved, strict=True)]
+    prices, now = (NO_PRICES, 0.0) if planned is None else (planned.prices, planned.capital)
+    return [(capital, under(prices.dearer(capital - now))) for capital in capitals]

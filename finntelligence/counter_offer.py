@@ -6,21 +6,22 @@ applicant's features stay as they are.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import offers
-from finntelligence.features import columns_of
+from finntelligence.features import application_columns
 from finntelligence.market import Market, solve
 from finntelligence.offers import Application, Offer
 from finntelligence.optimiser import optimum
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
 
-__all__ = ["CounterOffer", "alternatives", "counter_offer"]
+__all__ = ["Alternatives", "CounterOffer", "alternatives", "counter_offer"]
 
 Array = NDArray[np.float64]
 
@@ -54,9 +55,46 @@ class CounterOffer:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternatives:
+    """Other requests of one applicant, nearest first: the amount and the term of each.
+
+    `application` is the applicant's own, amounts are in currency units, terms in months.
+
+    >>> requests = alternatives(asked, book, market.policy)
+    >>> len(requests), requests[0].requested_principal, requests[0].requested_term_months
+    (62, 10600.0, 36)
+    """
+
+    application: Application
+    requests: tuple[tuple[float, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    def __getitem__(self, place: int) -> Application:
+        amount, term = self.requests[place]
+        return replace(self.application, requested_principal=amount, requested_term_months=term)
+
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """Return them as `features.columns_of` would, (n,) each.
+
+        >>> columns = alternatives(asked, book, market.policy).columns()
+        >>> columns["fico"][:2].tolist(), columns["requested_principal"][:2].tolist()
+        ([705.0, 705.0], [10600.0, 9400.0])
+        """
+        same = application_columns(self.application)
+        amounts, terms = np.array(self.requests, dtype=float).reshape(-1, 2).T
+        return {
+            **{name: np.repeat(column, len(self)) for name, column in same.items()},
+            "requested_principal": amounts,
+            "requested_term_months": terms,
+        }
+
+
 def alternatives(
     application: Application, portfolio: Portfolio, policy: Policy, most: int = 64
-) -> tuple[Application, ...]:
+) -> Alternatives:
     """Return up to `most` other requests of the same applicant, nearest first.
 
     Amounts go from the one asked for (or the policy's maximum, if that is less) down to the
@@ -64,9 +102,8 @@ def alternatives(
     policy's step or one of those ends. Terms are the policy's that are not shorter than the one
     asked for, or the longest if all are shorter. At equal distance the shorter term comes first.
 
-    >>> nearest = alternatives(asked, book, market.policy)[:3]
-    >>> [(each.requested_principal, each.requested_term_months) for each in nearest]
-    [(10600.0, 36), (9400.0, 36), (12000.0, 48)]
+    >>> alternatives(asked, book, market.policy).requests[:3]
+    ((10600.0, 36), (9400.0, 36), (12000.0, 48))
 
     Raises:
         InvalidApplicationError: when the application is not one of this portfolio.
@@ -96,10 +133,7 @@ def alternatives(
         requested_term_months=term_months,
         features=application.features,
     )
-    return tuple(
-        replace(checked, requested_principal=amount, requested_term_months=term)
-        for amount, term in nearest
-    )
+    return Alternatives(application=checked, requests=tuple(nearest))
 
 
 def _rungs(highest: float, lowest: float, step: float, count: int) -> list[float]:
@@ -116,7 +150,7 @@ def _rungs(highest: float, lowest: float, step: float, count: int) -> list[float
 
 
 def counter_offer(
-    alternatives: Sequence[Application], market: Market, risk: Array, acceptance: Array
+    alternatives: Alternatives, market: Market, risk: Array, acceptance: Array
 ) -> CounterOffer | None:
     """Return the first of the alternatives that has an offer, with its best; None if none has.
 
@@ -142,7 +176,7 @@ def counter_offer(
         )
     if not count:
         return None
-    ticks = solve(columns_of(alternatives), market, risk, acceptance).optima.tick
+    ticks = solve(alternatives.columns(), market, risk, acceptance).optima.tick
     approved = np.flatnonzero((ticks.reshape(count, -1) >= 0).any(axis=1))
     if len(approved) == 0:
         return None

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from finntelligence import cashflow
 from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.explain import cell_terms
 from finntelligence.features import application_columns
@@ -17,7 +16,7 @@ from finntelligence.market import PAYMENT_RULES, Cell, Market, Solution, solve
 from finntelligence.offers import Application
 from finntelligence.optimiser import PRICE_RANGE, candidates, first_broken
 from finntelligence.portfolio import ECONOMICS
-from finntelligence.rules import Candidates, first_forbidding
+from finntelligence.rules import first_forbidding
 
 __all__ = ["MOST_SHADOW_PRICE", "POINTS", "Assumptions", "PriceCurve", "price_curves"]
 
@@ -161,7 +160,6 @@ def _curve(
     has_range = cell.first <= cell.final
     shape = ticks.shape
     p_accept, npv = (np.broadcast_to(a, shape) for a in (valued.p_accept, valued.value.npv))
-    charge = market.prices.charge(cell.principal, _apr(valued, market), valued.value.expected_loss)
     return PriceCurve(
         term_months=cell.term_months,
         quoted_rate=valued.terms.quoted_rate,
@@ -169,7 +167,7 @@ def _curve(
         pd_lifetime=np.broadcast_to(valued.pd_lifetime, shape),
         npv=npv,
         expected_profit=p_accept * npv,
-        objective=p_accept * (npv - charge),
+        objective=np.broadcast_to(valued.objective, shape),
         broken=tuple(
             code if cell.first <= tick <= cell.final else PRICE_RANGE
             for code, tick in zip(broken, ticks.tolist(), strict=True)
@@ -187,15 +185,6 @@ def _curve(
         best=int(np.searchsorted(ticks, optimal)) if optimal >= 0 else None,
         blocked_by=None if optimal >= 0 else first_broken(application, market, coefficients, cell),
     )
-
-
-def _apr(valued: Candidates, market: Market) -> Array | float:
-    """Return the APR that shadow prices charge; it is not solved for where they leave it free."""
-    if not market.prices.apr:
-        return 0.0
-    terms = valued.terms
-    received = terms.principal * (1 - market.policy.economics.origination_fee)
-    return cashflow.apr(received, terms.payment, terms.term_months)
 
 
 def _caps(cell: Cell, market: Market) -> dict[str, int]:

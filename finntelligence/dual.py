@@ -24,7 +24,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Dual", "Oracle", "UnmetLimitError", "dual", "one_of_each", "whole_choice"]
+__all__ = [
+    "Dual",
+    "Oracle",
+    "UnmetLimitError",
+    "UnsettledPricesError",
+    "dual",
+    "one_of_each",
+    "whole_choice",
+]
 
 Array = NDArray[np.float64]
 Oracle = Callable[[Array], tuple[float, Array]]
@@ -49,6 +57,20 @@ class UnmetLimitError(ValueError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"no choice keeps limit {limit}")
+
+
+class UnsettledPricesError(ValueError):
+    """The steps ran out: the best bound may be too high by `gap`, a share of the unlimited value.
+
+    >>> raise UnsettledPricesError(0.003)
+    Traceback (most recent call last):
+        ...
+    finntelligence.dual.UnsettledPricesError: the prices have not settled: 0.3 % apart
+    """
+
+    def __init__(self, gap: float) -> None:
+        self.gap = gap
+        super().__init__(f"the prices have not settled: {100 * gap:.2g} % apart")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +106,7 @@ def dual(oracle: Oracle, limits: int, dearest: float = 100.0, accuracy: float = 
 
     Raises:
         UnmetLimitError: when no choice keeps one of the limits.
+        UnsettledPricesError: when the bound is not that close after 400 of the oracle's answers.
     """
     value, excess = oracle(np.zeros(limits))
     cuts = _Cuts.of(value, excess, dearest)
@@ -95,6 +118,8 @@ def dual(oracle: Oracle, limits: int, dearest: float = 100.0, accuracy: float = 
         if bound - level <= accuracy * cuts.scale:
             break
         cuts.add(value, excess)
+    else:
+        raise UnsettledPricesError((bound - level) / cuts.scale)
     if (unmet := np.flatnonzero(prices >= dearest * (1 - _SAME))).size:
         raise UnmetLimitError(int(unmet[0]))
     return Dual(prices=prices, bound=bound, value=value, excess=excess, asked=asked)

@@ -1,5 +1,6 @@
 """Applicants as numbers: one encoding for a single row, a book, training and serving."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from finntelligence.portfolio import Portfolio
 
 __all__ = [
     "REQUEST_FEATURES",
+    "RowEncoder",
     "application_columns",
     "columns_of",
     "design_matrix",
@@ -69,6 +71,46 @@ def design_matrix(portfolio: Portfolio, columns: Mapping[str, NDArray[Any]]) -> 
             parts.append(np.asarray(column, dtype=float))
     parts += [np.asarray(columns[name], dtype=float) for name in REQUEST_FEATURES]
     return np.stack(parts, axis=1)
+
+
+class RowEncoder:
+    """Encodes one application as `design_matrix` does, many times faster than as columns of one.
+
+    >>> encoded = RowEncoder(book)(asked)
+    >>> bool((encoded == design_matrix(book, application_columns(asked))).all())
+    True
+    """
+
+    def __init__(self, portfolio: Portfolio) -> None:
+        places = {name: place for place, name in enumerate(feature_names(portfolio))}
+        self._empty = [0.0] * len(places)
+        self._numbers = [
+            (field.name, places[field.name])
+            for field in portfolio.features
+            if field.kind is not Kind.CATEGORY
+        ]
+        self._flags = [
+            (field.name, {value: places[f"{field.name}={value}"] for value in field.values})
+            for field in portfolio.features
+            if field.kind is Kind.CATEGORY
+        ]
+
+    def __call__(self, application: Application) -> Array:
+        """Return the application's row, (1, features).
+
+        Raises:
+            KeyError: when it lacks a feature, or has a category that is not declared.
+        """
+        row, features = self._empty.copy(), application.features
+        for name, place in self._numbers:
+            value = features[name]
+            row[place] = math.nan if value is None else value  # type: ignore[assignment]
+        for name, places in self._flags:
+            value = features[name]
+            if value is not None:
+                row[places[value]] = 1.0  # type: ignore[index]
+        row[-2:] = application.requested_principal, application.requested_term_months
+        return np.array([row])
 
 
 def application_columns(application: Application) -> dict[str, NDArray[Any]]:

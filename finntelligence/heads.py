@@ -1,6 +1,7 @@
 """The heads of a model: its coefficients, and the signs they may take."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,16 +57,23 @@ def clipped(raw: Array, heads: tuple[Head, ...]) -> Array:
     >>> clipped(np.array([[-0.2, 0.3], [-0.2, -0.1]]), (gap, hinge)).round(9).tolist()
     [[-0.2, 0.18], [-0.2, -0.1]]
     """
-    result = raw.copy()
+    low, high = _bounds(heads)
+    result: Array = np.minimum(np.maximum(raw, low), high)
     position = {head.phi: k for k, head in enumerate(heads)}
-    for k, head in enumerate(heads):
-        if head.sign:
-            result[:, k] = head.sign * np.maximum(head.sign * result[:, k], head.floor)
     if "gap_hinge" in position:
         slope, hinge = position["gap"], position["gap_hinge"]
         floor = heads[slope].floor
         result[:, hinge] = np.minimum(result[:, hinge], -floor - result[:, slope])
     return result
+
+
+@lru_cache(maxsize=16)  # a process has few models
+def _bounds(heads: tuple[Head, ...]) -> tuple[Array, Array]:
+    """Return what each head's coefficient may not be below and above, (heads,) each."""
+    return (
+        np.array([head.floor if head.sign > 0 else -np.inf for head in heads]),
+        np.array([-head.floor if head.sign < 0 else np.inf for head in heads]),
+    )
 
 
 def problem_of(heads: tuple[Head, ...]) -> str | None:

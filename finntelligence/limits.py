@@ -110,16 +110,14 @@ class Limits:
         known = dict(zip(self.in_force, np.asarray(duals).tolist(), strict=True))
         return float(known.get("budget", 0.0) - known.get("minimum_volume", 0.0))
 
-    def prices(self, duals: Array, capital: float | None = None) -> ShadowPrices:
+    def prices(self, duals: Array) -> ShadowPrices:
         """Return what loans are charged, given the price of each limit in force.
-
-        `capital` takes the place of `self.capital(duals)`.
 
         >>> Limits(budget=1e6, expected_loss_ratio=0.05).prices(np.array([0.03, 0.2]))
         ShadowPrices(principal=0.02, expected_loss=0.2, apr=0.0)
         """
         known = dict(zip(self.in_force, np.asarray(duals).tolist(), strict=True))
         loss, apr = (known.get(name, 0.0) for name in ("expected_loss_ratio", "average_apr"))
-        principal = self.capital(duals) if capital is None else capital
-        principal -= loss * (self.expected_loss_ratio or 0) + apr * (self.average_apr or 0)
+        of_ratios = loss * (self.expected_loss_ratio or 0) + apr * (self.average_apr or 0)
+        principal = self.capital(duals) - of_ratios
         return ShadowPrices(principal=round(principal, 12), expected_loss=loss, apr=apr)

@@ -7,11 +7,13 @@ shape (applicants, terms, principals) that broadcast; only the search itself see
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finntelligence import cashflow
 from finntelligence.errors import ModelMismatchError
 from finntelligence.grid import Cells, Grid, Optima
 from finntelligence.heads import ALONG_PRICE
@@ -78,6 +80,20 @@ class Market:
             )
         object.__setattr__(self, "grid", Grid.of(self.portfolio, self.policy, self.prices))
 
+    def charge(self, terms: OfferTerms, expected_loss: Array) -> Array:
+        """Return what the shadow prices charge booked loans, in currency units.
+
+        >>> from dataclasses import replace
+        >>> limited = replace(market, prices=ShadowPrices(principal=0.02, expected_loss=0.3))
+        >>> limited.charge(terms, np.array([500.0, 600.0])).tolist()
+        [390.0, 420.0]
+        """
+        apr: Array | float = 0.0
+        if self.prices.apr:  # it is solved for only where it is charged
+            received = terms.principal * (1 - self.policy.economics.origination_fee)
+            apr = cashflow.apr(received, terms.payment, terms.term_months)
+        return self.prices.charge(terms.principal, apr, expected_loss)
+
 
 class Cell(NamedTuple):
     """One (principal, term) of one applicant: what may be offered there, before any price.
@@ -86,7 +102,8 @@ class Cell(NamedTuple):
     its term in the grid. `first` and `final` are the ends of the price range in ticks, `last` is
     the last of them within the payment's and the risk's limits, below `first` where none is. `caps`
     are the largest payment per unit lent by each of `PAYMENT_RULES`; `guessed` says that the
-    acceptance model never saw such an offer.
+    acceptance model never saw such an offer, `limited` that only the shadow prices' charge leaves
+    the cell without an offer.
 
     >>> from finntelligence.features import application_columns
     >>> columns = application_columns(asked)
@@ -104,16 +121,28 @@ class Cell(NamedTuple):
     last: int
     caps: tuple[float, ...]
     guessed: bool
+    limited: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lists(NamedTuple):
+    """What a solution says of cells, as lists: their elements are read ten times faster."""
+
+    terms: list[int]
+    amounts: list[list[float]]
+    first: list[list[int]]
+    final: list[list[int]]
+    caps: list[list[float]]
+    guessed: list[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Solution:
     """The optimum of every cell; `shape` is (applicants, terms, principals).
 
     `amounts` in currency units, NaN where there is no cell, and `first` and `final` tick of the
     price range broadcast to `shape`. `guessed` has it: where the acceptance model would guess. So
     have `factor_caps` behind one more axis: the largest payment per unit lent by each of
-    `PAYMENT_RULES`. `terms` are the grid's. `optima` holds the cells flattened.
+    `PAYMENT_RULES`. `terms` are the grid's. `optima` holds the `cells` flattened.
 
     >>> from finntelligence.features import application_columns
     >>> columns = application_columns(asked)
@@ -122,6 +151,8 @@ class Solution:
     ((1, 4, 3), [6000.0, 9000.0, 12000.0, 6000.0], [24.0, 24.0, 24.0, 36.0])
     """
 
+    market: Market
+    cells: Cells
     shape: tuple[int, int, int]
     terms: Array
     amounts: Array
@@ -141,19 +172,48 @@ class Solution:
         """Terms in months, shape (applicants, cells)."""
         return np.broadcast_to(self.terms[:, None], self.shape).reshape(self.shape[0], -1)
 
+    @cached_property
+    def limited(self) -> NDArray[np.bool_]:
+        """Where a loan is worth making, but not what the shadow prices charge, shape (cells,)."""
+        without = np.flatnonzero(self.optima.tick < 0)
+        limited = np.zeros(len(self.optima.tick), dtype=bool)
+        if self.market.prices != NO_PRICES:
+            alone = best_ticks(self.cells.at(without), self.market.grid.uncharged())
+            limited[without] = alone.tick >= 0
+        return limited
+
     def cell(self, applicant: int, place: int) -> Cell:
         """Return one of an applicant's cells."""
-        row, column = divmod(place, self.shape[2])
+        lists, (_, terms, amounts) = self._lists, self.shape
+        row, column = divmod(place, amounts)
+        at = applicant * terms * amounts + place
+        found = self.optima.lists
         return Cell(
             place=place,
-            principal=float(self.amounts[applicant, 0, column]),
-            term_months=int(self.terms[row]),
+            principal=lists.amounts[applicant][column],
+            term_months=lists.terms[row],
             row=row,
-            first=int(self.first[applicant, row, 0]),
-            final=int(self.final[applicant, row, 0]),
-            last=int(self.optima.last[applicant * self.shape[1] * self.shape[2] + place]),
-            caps=tuple(self.factor_caps[:, applicant, row, column].tolist()),
-            guessed=bool(self.guessed[applicant, row, column]),
+            first=lists.first[applicant][row],
+            final=lists.final[applicant][row],
+            last=found["last"][at],
+            caps=tuple(lists.caps[at]),
+            guessed=lists.guessed[at],
+            limited=found["tick"][at] < 0 and bool(self.limited[at]),
+        )
+
+    @cached_property
+    def _lists(self) -> _Lists:
+        applicants, terms, _ = self.shape
+        rules = len(self.factor_caps)
+        ends = (np.broadcast_to(end, (applicants, terms, 1)) for end in (self.first, self.final))
+        first, final = (end[:, :, 0].astype(int).tolist() for end in ends)
+        return _Lists(
+            terms=self.terms.astype(int).tolist(),
+            amounts=self.amounts[:, 0].tolist(),
+            first=first,
+            final=final,
+            caps=np.moveaxis(self.factor_caps, 0, -1).reshape(-1, rules).tolist(),
+            guessed=self.guessed.ravel().tolist(),
         )
 
 
@@ -200,6 +260,8 @@ def solve(columns: Columns, market: Market, risk: Array, acceptance: Array) -> S
     )
 
     return Solution(
+        market=market,
+        cells=cells,
         shape=shape,
         terms=grid.terms,
         amounts=offered.principal,

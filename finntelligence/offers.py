@@ -201,6 +201,8 @@ def _term_problems(portfolio: Portfolio, value: object) -> list[FieldProblem]:
 
 
 def _unusable(portfolio: Portfolio, features: Mapping[str, object]) -> list[FieldProblem]:
+    if features.keys() <= portfolio.asked_names:
+        return []
     found = {name: portfolio.field(name) for name in features}
     problems = []
     unknown = [name for name, field in found.items() if field is None]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from finntelligence import cashflow
 from finntelligence.features import application_columns, columns_of
-from finntelligence.grid import Grid, Optima
+from finntelligence.grid import Grid, Optima, Peak
 from finntelligence.market import PAYMENT_RULES, Cell, Market, Solution, solve
-from finntelligence.menu import MOST_CANDIDATES, best_menu, choice_probabilities
+from finntelligence.menu import MOST_CANDIDATES, best_menu, shares
 from finntelligence.offers import Application, Offer, OfferTerms, terms_of
 from finntelligence.policy import Policy
 from finntelligence.response import unsupported
@@ -106,14 +106,14 @@ def _optimum(
     """Return what a solution found for the application in one of its rows."""
     optima, (_, terms, amounts) = solution.optima, solution.shape
     start, end = row * terms * amounts, (row + 1) * terms * amounts
-    tick, profit = optima.tick[start:end].tolist(), optima.profit[start:end].tolist()
+    tick, profit = optima.lists["tick"][start:end], optima.lists["profit"][start:end]
     nominal = market.grid.nominal
     won = [place for place, at in enumerate(tick) if at >= 0]
     won.sort(key=lambda place: (-profit[place], nominal[place // amounts, tick[place]]))
     shown, p_choice = _menu(optima, [start + place for place in won], market.policy)
     offers = tuple(
-        _offer(solution.cell(row, place - start), optima, place, market, p)
-        for place, p in zip(shown, p_choice, strict=True)
+        _offer(solution.cell(row, at - start), optima.peak(at), market, p)
+        for at, p in zip(shown, p_choice, strict=True)
     )
     broken: dict[str, int] = {}
     for cell in (solution.cell(row, place) for place, at in enumerate(tick) if at < 0):
@@ -131,11 +131,12 @@ def _menu(optima: Optima, ranked: list[int], policy: Policy) -> tuple[list[int],
         charged = optima.profit[best] / optima.p_accept[best]
         menu = best_menu(_p_accept(optima, best), charged, policy.dissimilarity, policy.menu_size)
         shown = [best[k] for k in menu]
-    return shown, choice_probabilities(_p_accept(optima, shown), policy.dissimilarity)[0].tolist()
+    return shown, shares(_p_accept(optima, shown), policy.dissimilarity)[0]
 
 
-def _p_accept(optima: Optima, places: list[int]) -> Array:
-    return np.minimum(optima.p_accept[places], _NEARLY_SURE)  # a sure one may round to 1
+def _p_accept(optima: Optima, places: list[int]) -> list[float]:
+    found = optima.lists["p_accept"]
+    return [min(found[place], _NEARLY_SURE) for place in places]  # a sure one may round to 1
 
 
 def first_broken(
@@ -161,6 +162,8 @@ def first_broken(
         return code
     if cell.last < cell.first:
         return "PD_CUTOFF"
+    if cell.limited:
+        return "PORTFOLIO_LIMIT"
     if market.policy.minimum_raroc is not None:
         rates = market.grid.ticks[cell.first : cell.last + 1]
         terms = terms_at(
@@ -185,10 +188,9 @@ def _payment_rule_below(cell: Cell, grid: Grid, tick: int) -> str | None:
     return None
 
 
-def _binding(cell: Cell, optima: Optima, place: int, grid: Grid) -> str | None:
+def _binding(cell: Cell, peak: Peak, grid: Grid) -> str | None:
     """Name what keeps the rate of a cell from a more profitable neighbour, if anything does."""
-    tick, profit = int(optima.tick[place]), optima.profit[place]
-    below, above = optima.below[place], optima.above[place]
+    tick, profit, below, above = peak.tick, peak.profit, peak.below, peak.above
     if below > profit:
         return PRICE_RANGE if tick == cell.first else _least_value(grid)
     if tick == len(grid.ticks) - 1:  # there is no rate above to ask
@@ -211,13 +213,12 @@ def _least_value(grid: Grid) -> str:
     return "RAROC" if stricter else "EXPECTED_LOSS"
 
 
-def _offer(cell: Cell, optima: Optima, place: int, market: Market, p_choice: float) -> Offer:
-    grid, tick, principal = market.grid, int(optima.tick[place]), cell.principal
+def _offer(cell: Cell, peak: Peak, market: Market, p_choice: float) -> Offer:
+    grid, tick, principal = market.grid, peak.tick, cell.principal
     nominal = float(grid.nominal[cell.row, tick])
     received = principal * (1 - market.policy.economics.origination_fee)
     level, total = cashflow.contract_payments(principal, nominal, cell.term_months)
     exact = principal * float(grid.factor[cell.row, tick])
-    p_accept = float(optima.p_accept[place])
     return Offer(
         principal=principal,
         term_months=cell.term_months,
@@ -226,10 +227,10 @@ def _offer(cell: Cell, optima: Optima, place: int, market: Market, p_choice: flo
         apr=cashflow.one_apr(received, exact, cell.term_months),
         monthly_payment=level,
         total_cost=round(total - received, 2),
-        p_accept=p_accept,
-        pd_lifetime=1 / (1 + math.exp(-optima.risk_logit[place])),
-        expected_profit=p_accept * float(optima.npv[place]),
-        binding=_binding(cell, optima, place, grid),
+        p_accept=peak.p_accept,
+        pd_lifetime=1 / (1 + math.exp(-peak.risk_logit)),
+        expected_profit=peak.p_accept * peak.npv,
+        binding=_binding(cell, peak, grid),
         p_choice=p_choice,
     )
 
@@ -278,6 +279,7 @@ def candidates(
     pd_lifetime = market.risk.probability(risk, terms)
     horizon = portfolio.default.horizon_months or terms.term_months
     hazard = default_hazard(pd_lifetime, horizon, economics.monthly_prepayment)
+    value = loan_value(terms.principal, terms.nominal_rate, terms.term_months, hazard, economics)
     return Candidates(
         terms=terms,
         list_rate=portfolio.price.list_rate.rate(
@@ -286,6 +288,7 @@ def candidates(
         debt_share=portfolio.affordability.debt_share(columns),
         p_accept=market.acceptance.probability(acceptance, terms),
         pd_lifetime=pd_lifetime,
-        value=loan_value(terms.principal, terms.nominal_rate, terms.term_months, hazard, economics),
+        value=value,
         guessed=unsupported(market.acceptance, terms),
+        charge=market.charge(terms, value.expected_loss),
     )

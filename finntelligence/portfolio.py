@@ -116,7 +116,7 @@ class Portfolio:
 
     Models are judged on the newest part of its history, or where `random_holdout` on a random part.
     `features` are the fields a model may see; `asked` those an application carries: features, and
-    what says which law applies.
+    what says which law applies; `asked_names` are those fields' names.
 
     >>> book.name, book.field("fico").maximum, len(book.fields), len(book.asked)
     ('simulated', 850.0, 11, 10)
@@ -140,6 +140,7 @@ class Portfolio:
     digest: str
     features: tuple[Field, ...] = field(init=False, repr=False)
     asked: tuple[Field, ...] = field(init=False, repr=False)
+    asked_names: frozenset[str] = field(init=False, repr=False)
     _by_name: Mapping[str, Field] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -147,6 +148,7 @@ class Portfolio:
         found = {
             "features": tuple(f for f in self.fields if f.role is Role.FEATURE),
             "asked": tuple(f for f in self.fields if f.role in asked),
+            "asked_names": frozenset(f.name for f in self.fields if f.role in asked),
             "_by_name": {f.name: f for f in self.fields},
         }
         for name, value in found.items():  # once, not for every application

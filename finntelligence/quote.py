@@ -31,7 +31,8 @@ class Quote:
     Fields are those of `offers.Offer`, but that `npv` and its parts in `waterfall`
     (`why_this.WATERFALL`) are the booked loan's, in currency units. `broken` holds every rule the
     terms break; `best` is the engine's own offer of the same amount and term, if it has one, and
-    `profit_given_up` its expected profit less that of these terms (`why_not.WhyNot`).
+    `profit_given_up` its expected profit less that of these terms, both after what shadow prices
+    charge (`why_not.WhyNot`).
 
     >>> asked_for = quote(asked, market, risk, acceptance, 12_000, 36, quoted_rate=0.25)
     >>> asked_for.permitted, [rule.code for rule in asked_for.broken]

@@ -113,6 +113,8 @@ class PriceResponse:
     income_fill: float
     evidence: Mapping[str, Any]
     columns: Basis = field(init=False, repr=False, compare=False)
+    _grown: list[int] = field(init=False, repr=False, compare=False)
+    _scales: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.linear.shape != (len(self.heads), 1 + len(self.basis)):
@@ -129,15 +131,22 @@ class PriceResponse:
             raise ModelMismatchError(f"{self.model}: basis of unknown features {sorted(unknown)}")
         if not self.calibration[1] > 0:
             raise ModelMismatchError(f"{self.model}: calibration slope must be above 0")
-        object.__setattr__(self, "columns", Basis.of(self.basis, self.features))
+        scales = np.array([self.heads[i].scale for i in self.tree_heads])
+        prepared = Basis.of(self.basis, self.features), list(self.tree_heads), scales
+        for name, value in zip(("columns", "_grown", "_scales"), prepared, strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def tree_heads(self) -> tuple[int, ...]:
         """Positions of the heads the booster has outputs for, in the booster's order."""
         return tuple(i for i, head in enumerate(self.heads) if head.tree)
 
-    def refuse_other(self, model: Capability, portfolio: Portfolio, outputs: int) -> None:
+    def refuse_other(
+        self, model: Capability, portfolio: Portfolio, outputs: int | None = None
+    ) -> None:
         """Check an artefact against what it is about to be used for.
+
+        `outputs` are the booster's; None where its trees are not loaded.
 
         Raises:
             ModelMismatchError: when it is another model, was trained under another declaration of
@@ -152,7 +161,7 @@ class PriceResponse:
             )
         if self.features != feature_names(portfolio):
             raise ModelMismatchError("has other feature columns than its portfolio declares")
-        if outputs != len(self.tree_heads):
+        if outputs is not None and outputs != len(self.tree_heads):
             raise ModelMismatchError(
                 f"booster has {outputs} outputs for {len(self.tree_heads)} tree heads"
             )
@@ -165,8 +174,7 @@ class PriceResponse:
         """
         raw = self.linear_part(matrix)
         if trees is not None:
-            scales = np.array([self.heads[i].scale for i in self.tree_heads])
-            raw[:, list(self.tree_heads)] += trees.reshape(len(matrix), -1) * scales
+            raw[:, self._grown] += trees.reshape(len(matrix), -1) * self._scales
         found = clipped(raw, self.heads)
         intercept, slope = self.calibration
         found *= slope
@@ -181,12 +189,12 @@ class PriceResponse:
         """
         added = np.zeros((len(matrix), len(self.heads), len(self.features) + 1))
         added[:, :, -1] = self.linear[:, 0]
-        values = self.columns.values(matrix)
-        for j, place in enumerate(self.columns.position.tolist()):
-            added[:, :, place] += values[:, j, None] * self.linear[:, 1 + j]
+        parts = self.columns.values(matrix)[:, None] * self.linear[:, 1:]
+        # one after another, for several of the basis may stand for one column
+        place: Any = (slice(None), slice(None), self.columns.position)
+        np.add.at(added, place, parts)
         if trees is not None:
-            scales = np.array([self.heads[i].scale for i in self.tree_heads])
-            added[:, list(self.tree_heads)] += trees * scales[:, None]
+            added[:, self._grown] += trees * self._scales[:, None]
         return added
 
     def linear_part(self, matrix: Array) -> Array:

@@ -29,6 +29,7 @@ class Candidates:
 
     `list_rate` is quoted, `debt_share` existing debt payments over income, `pd_lifetime` the PD
     over the book's horizon; `guessed` says that the acceptance model never saw such an offer.
+    `charge` is what the market's shadow prices charge the booked loan, in currency units.
 
     >>> from finntelligence.optimiser import candidates
     >>> valued = candidates(asked, market, risk, acceptance, terms)
@@ -45,11 +46,17 @@ class Candidates:
     pd_lifetime: Array
     value: LoanValue
     guessed: Mask
+    charge: Array
 
     @property
     def expected_profit(self) -> Array:
         """Acceptance times the value of the booked loan, in currency units."""
         return self.p_accept * self.value.npv
+
+    @property
+    def objective(self) -> Array:
+        """What the engine maximises, in currency units: expected profit after the charge."""
+        return self.p_accept * (self.value.npv - self.charge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +169,15 @@ RULES: tuple[Rule, ...] = (
         remedy="Another amount or term may carry the fixed cost, or lower the expected loss",
         judge=lambda c, _: np.asarray(c.value.npv > 0),
     ),
+    Rule(
+        code="PORTFOLIO_LIMIT",
+        reason="This lender limits its loans as a whole, and others now come before this one",
+        remedy="Ask again later; the counter-offer says whether another amount or term would do",
+        judge=lambda c, _: np.asarray((c.charge <= 0) | (c.value.npv > c.charge)),
+    ),
 )
-"""Every rule, in the order in which they are asked: evidence, law, affordability, risk, value.
+"""Every rule, in the order in which they are asked: evidence, law, affordability, risk, value,
+and what the limits on all loans together leave.
 
 A payment cap here is kept by the optimiser. What judges is kept by the search itself, which must
 learn of a new one.

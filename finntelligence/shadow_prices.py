@@ -11,7 +11,7 @@ offer is worth, and is said to be worth, stays `value.loan_value`.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,14 @@ class ShadowPrices:
         """
         per_unit = self.principal + self.apr * np.asarray(apr, dtype=float)
         return np.asarray(principal * per_unit + self.expected_loss * np.asarray(expected_loss))
+
+    def dearer(self, by: float) -> "ShadowPrices":
+        """Return these prices with each unit lent dearer `by` so much.
+
+        >>> ShadowPrices(principal=0.02, apr=0.1).dearer(0.01)
+        ShadowPrices(principal=0.03, expected_loss=0.0, apr=0.1)
+        """
+        return replace(self, principal=round(self.principal + by, 12))
 
     @property
     def digest(self) -> str:

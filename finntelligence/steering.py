@@ -3,14 +3,16 @@
 A plan expects so much principal per applicant at each price of capital: its `curve`. After some
 applicants, with S seen and N in all,
 
-    response = (lent + W * r) / (lent by the curve at the prices in force + W * r)
+    response = (lent at the campaign's prices + W * r) / (what the curve says of these + W * r)
     ahead(c) = (N - S) * response * curve(c)      what is still to come at the price c
 
 where r is the plan's own per applicant, the budget over N, and W applicants of it stand for what is
 known before anybody came. N - S is 1 at least: whoever asks after the last that was planned does
 not find a budget that is used up any cheaper. The new price c is 0 if lent + ahead(0) is within the
-budget and the minimum volume; else it is where lent + ahead(c) meets the one that is not. It moves
-by `MOST_STEP` at most, and stays on the curve. The other limits' prices stay as they were planned.
+budget and the minimum volume; else it is where lent + ahead(c) meets the one that is not. What was
+lent at prices that are not the campaign's is lent too, but says nothing of the response. The price
+moves by `MOST_STEP` at most, stays on the curve, and stays as it is until somebody has asked. The
+other limits' prices stay as they were planned.
 """
 
 from collections.abc import Sequence
@@ -29,13 +31,14 @@ _WEIGHT = 200  # applicants that the plan's own expectation counts as
 class Usage:
     """What was lent to `applicants` at one price of capital, in currency units.
 
-    A loan that was taken counts whole, an offer not yet answered by the probability that it is.
+    `capital` is None where the prices were not the campaign's. A loan that was taken counts whole,
+    an offer not yet answered by the probability that it is.
 
     >>> Usage(capital=0.02, applicants=100, principal=400_000.0).principal
     400000.0
     """
 
-    capital: float
+    capital: float | None
     applicants: int
     principal: float
 
@@ -73,6 +76,14 @@ class Course:
         prices, principals = zip(*self.curve, strict=True)
         return float(np.interp(capital, prices, principals))
 
+    def planned(self, used: Sequence[Usage]) -> float:
+        """Return what should have been lent by what was asked at the campaign's own prices."""
+        return sum(
+            each.applicants * self.expected(each.capital)
+            for each in used
+            if each.capital is not None
+        )
+
     def price_of(self, principal: float) -> float:
         """Return the price of capital at which so much is lent per applicant."""
         prices, principals = zip(*self.curve, strict=True)
@@ -89,12 +100,14 @@ def steered(course: Course, capital: float, used: Sequence[Usage]) -> float:
     0.0657
     """
     seen = sum(each.applicants for each in used)
+    if not seen:
+        return capital
     lent = sum(each.principal for each in used)
     to_come = max(course.applicants - seen, 1)
     goals = [goal for goal in (course.minimum_volume, course.budget) if goal is not None]
     before = _WEIGHT * goals[-1] / course.applicants
-    planned = sum(each.applicants * course.expected(each.capital) for each in used)
-    response = (lent + before) / (planned + before)
+    own = sum(each.principal for each in used if each.capital is not None)
+    response = (own + before) / (course.planned(used) + before)
     free = lent + to_come * response * course.expected(0.0)
     goal = min(max(free, course.minimum_volume or 0.0), course.budget or np.inf)
     wanted = 0.0

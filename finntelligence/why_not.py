@@ -2,7 +2,8 @@
 
 "Why not a lower price", "a higher price", "more" and "exactly this" are one question: ask for the
 terms in mind. Terms that break nothing were merely less profitable than the engine's own for the
-same amount and term, by `profit_given_up`.
+same amount and term, by `profit_given_up`. That is after what shadow prices charge, if there are
+any: the engine ranks by nothing else (`shadow_prices`).
 """
 
 import math
@@ -67,7 +68,8 @@ class Broken:
     Where a rule has no figure, or this applicant none (a share of no income), both or the figure
     are None. Fractions: the APR against its cap (`APR_CAP`), payment over income (`PTI`), all debt
     payments over income (`DTI`), probability of default over the term (`PD_CUTOFF`), return on
-    capital against its floor (`RAROC`). Currency units: the NPV against 0 (`EXPECTED_LOSS`).
+    capital against its floor (`RAROC`). Currency units: the NPV against 0 (`EXPECTED_LOSS`) and
+    against what the shadow prices charge (`PORTFOLIO_LIMIT`).
     `PRICE_RANGE`, `TICK`, `PRINCIPAL_MENU` and `TERM_MENU` hold what was asked for against the
     nearest that is permitted, if any is: a quoted rate, an amount, months.
 
@@ -90,7 +92,8 @@ class WhyNot:
     `p_accept` and `pd_lifetime` are probabilities, `npv` the value of the booked loan and
     `expected_profit` p_accept * npv, in currency units. `best` is the engine's own offer of the
     same amount and term, None where it has none. `profit_given_up` is the expected profit of
-    `best` less that of these terms: below 0 where a rule forbids more profitable ones.
+    `best` less that of these terms, both after what the shadow prices charge: below 0 where a rule
+    forbids more profitable ones.
 
     >>> answer = why_not(asked, market, risk, acceptance, 12_000, 36, quoted_rate=0.10)
     >>> round(answer.p_accept, 4), round(answer.npv, 2), round(answer.expected_profit, 2)
@@ -158,16 +161,15 @@ def why_not(  # noqa: PLR0913 - a question to one applicant, and the three numbe
     )
     on_menu = not {PRINCIPAL_MENU, TERM_MENU} & {rule.code for rule in broken}
     found = optimum(application, only, risk, acceptance).offers if on_menu else ()
-    profit = float(asked.expected_profit[0])
     return WhyNot(
         broken=broken,
         p_accept=float(asked.p_accept[0]),
         pd_lifetime=float(asked.pd_lifetime[0]),
         npv=float(asked.value.npv[0]),
-        expected_profit=profit,
+        expected_profit=float(asked.expected_profit[0]),
         best=found[0] if found else None,
         # valued the same way, so that the best against itself gives up exactly nothing
-        profit_given_up=float(valued(found[0].quoted_rate).expected_profit[0]) - profit
+        profit_given_up=float((valued(found[0].quoted_rate).objective - asked.objective)[0])
         if found
         else None,
     )
@@ -265,4 +267,5 @@ _FIGURES: Mapping[str, Callable[[Rule, Candidates, Policy], Figures]] = {
     "PD_CUTOFF": lambda _, asked, policy: (asked.pd_lifetime, policy.pd_cutoff),
     "RAROC": lambda _, asked, policy: (asked.value.raroc, policy.minimum_raroc),
     "EXPECTED_LOSS": lambda _, asked, __: (asked.value.npv, 0.0),
+    "PORTFOLIO_LIMIT": lambda _, asked, __: (asked.value.npv, asked.charge),
 }

@@ -159,7 +159,16 @@ def main(
     """Compare the contenders and report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops what runs on its way out
     chosen = [each for each in CONTENDERS if not only or each.name in only]
-    about = {"machine": machine(), "rounds": rounds, "seconds": seconds, "applicants": applicants}
+    about = {
+        "machine": machine(),
+        "rounds": rounds,
+        "seconds": seconds,
+        "applicants": applicants,
+        "trees": {
+            model: scorer.booster.num_boosted_rounds()
+            for model, scorer in ServedPair(BOOK).market()[1].items()
+        },
+    }
     try:
         refuse_missing_tools()
         with TemporaryDirectory() as own:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from runners.heap import settle
 from runners.linger import Leave
 from runners.store import ROOT
 from serving import tracing
@@ -35,7 +36,7 @@ class Arguments(BaseModel):
     answer: Path
 
 
-_settings = FrontSettings()
+_settings = FrontSettings().chosen(embedded=False)
 _answer = json.loads(bentoml.use_arguments(Arguments).answer.read_text(encoding="utf-8"))
 
 
@@ -44,18 +45,24 @@ async def _offers(request: Request) -> Response:
     return Response(pydantic_core.to_json(_answer), media_type="application/json")
 
 
+_door = Starlette(routes=[Route("/v1/offers", _offers, methods=["POST"])])
+
+
 @bentoml.service(
     name="limit",
     workers=_settings.workers,
     traffic={"timeout": _settings.timeout_s},
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(Starlette(routes=[Route("/v1/offers", _offers, methods=["POST"])]), path="/")
+@bentoml.asgi_app(_door, path="/")
 class LimitService:
     """Answers everybody the same."""
+
+    def __init__(self) -> None:
+        settle()
 
 
 _service: Any = LimitService  # the decorator made a Service of it
 _service.add_asgi_middleware(Leave)
-stand_before(_service, Gate.open(ROOT, _settings.workers), _settings)
+stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)
 tracing.watch(LimitService)

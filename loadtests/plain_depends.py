@@ -19,6 +19,7 @@ from finntelligence import __version__
 from finntelligence.portfolio import Capability
 from runners.acceptance import AcceptanceRunner
 from runners.envelope import opened, sealed
+from runners.heap import settle
 from runners.linger import Leave
 from runners.risk import RiskRunner
 from runners.settings import RunnerSettings
@@ -38,7 +39,7 @@ __all__ = ["PlainService"]
 
 Array = NDArray[np.float64]
 
-_settings = FrontSettings()
+_settings = FrontSettings().chosen(embedded=False)
 _door = http_door()
 
 
@@ -101,6 +102,7 @@ class PlainService:
             served_since=time.time(),
         )
         _door.state.operations = Operations(engine=lambda: engine, log=self._log)
+        settle()
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
@@ -120,5 +122,5 @@ class PlainService:
 
 _service: Any = PlainService  # the decorator made a Service of it
 _service.add_asgi_middleware(Leave)
-stand_before(_service, Gate.open(ROOT, _settings.workers), _settings)
+stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)
 tracing.watch(PlainService, RiskRunner, AcceptanceRunner)

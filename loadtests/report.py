@@ -68,7 +68,7 @@ def write(rounds: Sequence[Measured], about: Mapping[str, Any], folder: Path) ->
 
 def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) -> str:
     """Return the page."""
-    on = about["machine"]
+    on, trees = about["machine"], about["trees"]
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
     lines = [
         "# Speed, compared",
@@ -76,7 +76,9 @@ def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) 
         f"`make bench`, {about['rounds']} interleaved rounds of {about['seconds']:g} s, medians; "
         f"{on['cores']} cores, load {on['load_before']} before; Python {on['python']}, {packages}. "
         "Decisions of (a), (b), (c) and (f) are recorded and durable before they are answered. The "
-        "generators run on the same cores.",
+        "generators run on the same cores. The served models keep "
+        f"{trees['risk']} (risk) and {trees['acceptance']} (acceptance) rounds of trees beside "
+        "their linear parts: docs/decisions/0014 says what more would cost.",
         "",
         *(f"- ({each.letter}) {each.name.replace('_', ' ')}: {each.said}" for each in CONTENDERS),
         "",

@@ -21,6 +21,7 @@ from fastapi import FastAPI, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from loadtests.grid_pricer import GridPricer
+from runners.heap import settle
 
 __all__ = ["Asked", "rival"]
 
@@ -101,6 +102,7 @@ def _serve(folder: Path, port: int) -> None:
         log_level="warning",
         lifespan="off",
     )
+    settle()  # as our own processes do
     uvicorn.Server(config).run(sockets=[_listening(port)])
 
 

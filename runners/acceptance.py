@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from finntelligence.portfolio import Capability
 from runners.envelope import Sealed
 from runners.guard import guard
+from runners.heap import settle
 from runners.linger import Linger
 from runners.scorers import Scorers
 from runners.settings import RunnerSettings
@@ -25,7 +26,10 @@ _settings = RunnerSettings()
     logging={"access": {"enabled": False}},
 )
 class AcceptanceRunner:
-    """Scores applicants for acceptance; adaptive batching, scaled on its own."""
+    """Scores applicants for acceptance; adaptive batching, scaled on its own.
+
+    Its method is a coroutine that never waits; see `runners.risk`.
+    """
 
     stored = asked_pair().reference(Capability.ACCEPTANCE)
     before = asked_pair().before(Capability.ACCEPTANCE)
@@ -35,13 +39,14 @@ class AcceptanceRunner:
         self._scorers = Scorers(
             pair.load(model), pair.model_id(model), lambda other: pair.stored(model, other)
         )
+        settle()
 
     @bentoml.api(
         batchable=True,
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
+    async def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n sealed rows."""
         return self._scorers.coefficients(rows)
 

@@ -2,19 +2,25 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import bentoml
 import numpy as np
+from bentoml._internal.configuration.containers import BentoMLContainer
+from bentoml.exceptions import BentoMLException
 from numpy.typing import NDArray
 
 from finntelligence.market import Market
 from finntelligence.portfolio import Capability
 from runners.envelope import opened, sealed
-from runners.remote import Remote
+from runners.model_file import Scorer
 from runners.settings import RunnerSettings
-from runners.store import Scorer, ServedPair
+from runners.store import ServedPair
 
-__all__ = ["Question", "from_afar", "in_process"]
+if TYPE_CHECKING:
+    from runners.remote import Remote
+
+__all__ = ["Question", "asked_from_afar", "from_afar", "in_process"]
 
 Array = NDArray[np.float64]
 
@@ -33,7 +39,7 @@ class Question(NamedTuple):
 
 
 def from_afar(
-    runners: Mapping[str, Remote], pair: ServedPair, market: Market, within_s: float
+    runners: "Mapping[str, Remote]", pair: ServedPair, market: Market, within_s: float
 ) -> dict[str, Question]:
     """Return what runners can be asked about the models of a pair: risk, acceptance, explanation.
 
@@ -73,3 +79,22 @@ def in_process(scorers: Mapping[str, Scorer]) -> dict[str, Question]:
         "acceptance": question("acceptance", scorers["acceptance"].coefficients),
         "explanation": question("risk", scorers["risk"].contributions),
     }
+
+
+def asked_from_afar(runner: Any, model: str) -> Any:
+    """Return the front's dependency on the runner of a model, which it finds as a `Remote`."""
+    dependency = _FromAfar(on=runner)
+    dependency.model = model
+    return dependency
+
+
+class _FromAfar(bentoml.Dependency[Any]):  # type: ignore[misc]  # untyped
+    model: str
+
+    def get(self, *, runner_mapping: Mapping[str, str] | None = None) -> Any:
+        mapping = runner_mapping or BentoMLContainer.remote_runner_mapping.get()
+        if self.on.name not in mapping:
+            raise BentoMLException(f"nothing says where {self.on.name} is")
+        from runners.remote import Remote  # of all processes a front alone asks runners
+
+        return Remote(self.model, mapping[self.on.name])

@@ -18,11 +18,13 @@ from bentoml._internal.utils import circus
 from circus.arbiter import Arbiter  # type: ignore[import-untyped]
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runners.guard import PROBES
+
 __all__ = ["Leave", "Linger", "mind_processes"]
 
 QUIET_S = 3.0  # a front that ends asks again sooner, if it has anything left to ask
 LEAVE_S = 1.0  # in which a caller who has a connection sends its next request, if ever
-MOST_S = 20.0  # below the 30 s after which BentoML kills
+MOST_S = 20.0  # a front then has time for its gRPC door and its record before it is killed
 _LOOK_EVERY_S = 0.05
 _MISSED_AFTER_S = 0.5  # a process that died
 
@@ -32,8 +34,9 @@ Handler = Callable[[int, FrameType | None], Any]
 class Linger:
     """ASGI middleware: puts off the end of a process until it is quiet.
 
-    A second Ctrl-C ends it at once. A second SIGTERM does not: who tells the whole process group to
-    end tells it once, and BentoML once more.
+    Each answer from then on says that it is the last one of its connection, so that whoever has
+    somebody else to ask does. A second Ctrl-C ends it at once. A second SIGTERM does not: who tells
+    the whole process group to end tells it once, and BentoML once more.
     """
 
     def __init__(self, app: ASGIApp, quiet_s: float = QUIET_S, most_s: float = MOST_S) -> None:
@@ -47,12 +50,19 @@ class Linger:
         """Pass everything on; know how many requests are open, and when the last one ended."""
         if scope["type"] == "lifespan":
             self._take_over(asyncio.get_running_loop())
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PROBES:  # who only looks is not waited for
             await self._app(scope, receive, send)
             return
+
+        async def last(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._ending is not None:
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
         self._open += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, last)
         finally:
             self._open -= 1
             self._asked_at = time.monotonic()
@@ -93,23 +103,12 @@ class Linger:
 class Leave(Linger):
     """ASGI middleware of the front: told to end, it takes no more connections.
 
-    Those that are open get one more answer, and are told that it is the last. Who sends a request
-    just as an idle connection is closed would not know whether it was read.
+    Those that are open get one more answer. Who sends a request just as an idle connection is
+    closed would not know whether it was read.
     """
 
     def __init__(self, app: ASGIApp, quiet_s: float = LEAVE_S, most_s: float = MOST_S) -> None:
         super().__init__(app, quiet_s, most_s)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on; say of the last answers that they are."""
-
-        async def last(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._ending is not None:
-                headers = [*message.get("headers", ()), (b"connection", b"close")]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await super().__call__(scope, receive, last if scope["type"] == "http" else send)
 
     def _begin_to_end(self, server: Any) -> None:
         for each in getattr(server, "servers", ()):
@@ -120,8 +119,9 @@ def mind_processes() -> None:
     """Have a dead process replaced at once, and runners' sockets go when all processes have ended.
 
     For the parent of a service, before it starts anything. BentoML's arbiter looks for dead
-    processes every ten seconds only. It removes the sockets' folder as it is told to end, and
-    whoever then needs one more connection to a runner finds no path.
+    processes every ten seconds only, and in a container replaces none. It removes the sockets'
+    folder as it is told to end, and whoever then needs one more connection to a runner finds no
+    path.
     """
     circus.Arbiter.start = _start  # type: ignore[method-assign, assignment]
     circus.Arbiter.stop = Arbiter.stop  # type: ignore[method-assign]
@@ -129,6 +129,8 @@ def mind_processes() -> None:
 
 def _start(arbiter: circus.Arbiter, cb: Callable[[Any], Any] | None = None) -> None:
     arbiter.ctrl.check_delay = 1000 * _MISSED_AFTER_S
+    for watcher in arbiter.watchers:
+        watcher.respawn = True
     with arbiter.exit_stack:  # what was put there goes when `start` returns: at the end
         future = Arbiter.start(arbiter, cb)
     if error := future.exception():

@@ -3,23 +3,21 @@
 BentoML starts a runner beside its front on a socket of its own, or is told where runners are that
 were started by themselves: `--depends RiskRunner=tcp://one:3000,tcp://two:3000`. Calls go to the
 address with the fewest in flight. A question has no effect but its answer, so one that an address
-breaks off, refuses or leaves unanswered is put to the next, and addresses that failed are asked
-last for a while.
+breaks off, refuses or leaves unanswered is put to the next, and addresses that failed, or say that
+they end, are asked last for a while.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
-import bentoml
 import numpy as np
 from _bentoml_impl.serde import Payload  # type: ignore[import-untyped]
-from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.utils.uri import uri_to_path
-from bentoml.exceptions import BentoMLException, InvalidArgument
+from bentoml.exceptions import InvalidArgument
 from numpy.typing import NDArray
 from opentelemetry import propagate
 
@@ -27,7 +25,7 @@ from finntelligence.errors import ModelUnavailableError
 from runners.arrays import ArraySerde
 from runners.guard import credentials
 
-__all__ = ["Remote", "asked_from_afar"]
+__all__ = ["Remote"]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +34,7 @@ CONNECT_WITHIN_S = 1.0
 IDLE_S = 4.0  # a runner drops a connection that is idle for five
 RENEW_S = 30.0  # a name may have come to stand for other processes meanwhile
 LONGEST_SHUN_S = 16.0
+LEAVING_S = 5.0  # for whoever says that it ends, which it does once it is quiet for three seconds
 
 log = logging.getLogger(__name__)
 
@@ -129,6 +128,8 @@ class _Place:
         finally:
             self._in_flight -= 1
         self._worked()
+        if response.headers.get("Connection") == "close" and "Connection" not in headers:
+            self._shunned_until = time.monotonic() + LEAVING_S
         return np.asarray(answer)
 
     async def is_ready(self) -> bool:
@@ -177,20 +178,3 @@ def _target(address: str) -> tuple[str, aiohttp.BaseConnector]:
         return "http://runner", aiohttp.UnixConnector(path, limit=0, keepalive_timeout=IDLE_S)
     base = address.replace("tcp://", "http://", 1)
     return base, aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)
-
-
-def asked_from_afar(runner: Any, model: str) -> Any:
-    """Return the front's dependency on the runner of a model, which it finds as a `Remote`."""
-    dependency = _FromAfar(on=runner)
-    dependency.model = model
-    return dependency
-
-
-class _FromAfar(bentoml.Dependency[Any]):  # type: ignore[misc]  # untyped
-    model: str
-
-    def get(self, *, runner_mapping: Mapping[str, str] | None = None) -> Any:
-        mapping = runner_mapping or BentoMLContainer.remote_runner_mapping.get()
-        if self.on.name not in mapping:
-            raise BentoMLException(f"nothing says where {self.on.name} is")
-        return Remote(self.model, mapping[self.on.name])

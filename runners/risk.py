@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from finntelligence.portfolio import Capability
 from runners.envelope import Sealed
 from runners.guard import guard
+from runners.heap import settle
 from runners.linger import Linger
 from runners.scorers import Scorers
 from runners.settings import RunnerSettings
@@ -25,7 +26,11 @@ _settings = RunnerSettings()
     logging={"access": {"enabled": False}},
 )
 class RiskRunner:
-    """Scores applicants for risk; adaptive batching, scaled on its own."""
+    """Scores applicants for risk; adaptive batching, scaled on its own.
+
+    Its methods are coroutines that never wait: a thread to compute in would cost each call two
+    switches, and what comes meanwhile is the next batch either way.
+    """
 
     stored = asked_pair().reference(Capability.RISK)
     before = asked_pair().before(Capability.RISK)
@@ -35,13 +40,14 @@ class RiskRunner:
         self._scorers = Scorers(
             pair.load(model), pair.model_id(model), lambda other: pair.stored(model, other)
         )
+        settle()
 
     @bentoml.api(
         batchable=True,
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
+    async def coefficients(self, rows: Sealed) -> NDArray[np.float64]:
         """Return every head's coefficient, (n, heads), for n sealed rows."""
         return self._scorers.coefficients(rows)
 
@@ -50,7 +56,7 @@ class RiskRunner:
         max_batch_size=_settings.batch_rows,
         max_latency_ms=_settings.batch_latency_ms,
     )
-    def explain(self, rows: Sealed) -> NDArray[np.float64]:
+    async def explain(self, rows: Sealed) -> NDArray[np.float64]:
         """Return what each column adds to each head, (n, heads, features + 1), likewise."""
         return self._scorers.contributions(rows)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from finntelligence.errors import ModelMismatchError
 from runners.envelope import answered
-from runners.store import Scorer
+from runners.model_file import Scorer
 
 __all__ = ["KEPT", "Scorers"]
 

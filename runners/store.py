@@ -6,57 +6,29 @@ pair under another alias than production has a file of its own, served-<alias>.j
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import bentoml
-import numpy as np
-import xgboost as xgb
 import yaml
 from bentoml.models import BentoModel
-from numpy.typing import NDArray
 
 from finntelligence import __version__
 from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
-from finntelligence.explain import reference
 from finntelligence.market import Market
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+from finntelligence.response import PriceResponse
 from finntelligence.shadow_prices import NO_PRICES, ShadowPrices
+from runners.model_file import Scorer, response_of, scorer_of
 from runners.settings import Alias, Arguments
 
-__all__ = ["ROOT", "Scorer", "ServedPair", "asked_pair"]
-
-Array = NDArray[np.float64]
+__all__ = ["ROOT", "ServedPair", "asked_pair"]
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Scorer:
-    """One loaded model: trees, linear parts, and the exact version."""
-
-    booster: xgb.Booster
-    response: PriceResponse
-    version: str
-
-    def coefficients(self, rows: Array) -> Array:
-        """Return every head's coefficient for rows of the design matrix, (n, heads)."""
-        raw = self.booster.inplace_predict(rows.astype(np.float32))
-        return self.response.coefficients(rows, np.asarray(raw, dtype=float))
-
-    def contributions(self, rows: Array) -> Array:
-        """Return what each column adds to each head's raw coefficient, (n, heads, features + 1)."""
-        trees = self.booster.predict(
-            xgb.DMatrix(rows.astype(np.float32)),
-            pred_contribs=True,
-            strict_shape=True,
-            validate_features=False,  # columns are in the order of the response's features
-        )
-        return self.response.contributions(rows, np.asarray(trees, dtype=float))
+_SHOWN = 12  # digits of a digest that a person compares
 
 
 class ServedPair:
@@ -68,11 +40,7 @@ class ServedPair:
         self.portfolio, self.root, self.alias = portfolio, root, alias
         self._ids: dict[tuple[str, str], float] = {}  # of stored models, by tag and creation
         named = "served.json" if alias == "production" else f"served-{alias}.json"
-        self.repair = (
-            f"run `make pipeline PORTFOLIO={portfolio}`"
-            if alias == "production"
-            else f"run `finnt promote {portfolio} --to {alias}`"
-        )
+        self.repair = _repair(portfolio, root, alias)
         self.path = root / "build" / portfolio / named
         self.prices_path = self.path.with_name("shadow-prices.json")
         try:
@@ -124,7 +92,14 @@ class ServedPair:
             ModelMismatchError: when a model is missing or does not fit.
             InvalidDeclarationError: when policy.yaml says something impossible.
         """
-        return self._market(self.load(Capability.RISK), self.load(Capability.ACCEPTANCE))
+        risk, acceptance = self.load(Capability.RISK), self.load(Capability.ACCEPTANCE)
+        market = self._market(risk.response, acceptance.response)
+        return market, {"risk": risk, "acceptance": acceptance}
+
+    def read_market(self) -> Market:
+        """As `market`, but leave out the scorers: their trees are for who scores to load."""
+        risk, acceptance = (self._read(m)[0] for m in (Capability.RISK, Capability.ACCEPTANCE))
+        return self._market(risk, acceptance)
 
     def recorded(self, versions: Mapping[str, str]) -> tuple[Market, dict[str, Scorer]]:
         """Load the models that a recorded decision names, as `market` does, to replay it.
@@ -136,17 +111,18 @@ class ServedPair:
         models = (Capability.RISK, Capability.ACCEPTANCE)
         if len(digests) != len(models) or any(str(each) not in versions for each in models):
             raise ModelMismatchError("the decision does not say which models decided")
-        found = []
+        found = {}
         for model, digest in zip(models, digests, strict=True):
             tag = versions[model]
             try:
                 path = Path(bentoml.models.get(tag).path) / self._entry(model)["file"]
             except bentoml.exceptions.BentoMLException as error:
                 raise ModelMismatchError(f"the model store lacks {tag}") from error
-            if not path.is_file() or not _digest(path).startswith(digest):
+            content = _bytes_of(path)
+            if not _digest(content).startswith(digest):
                 raise ModelMismatchError(f"{tag} in the model store is not the file that decided")
-            found.append(_scorer(path, model, tag))
-        return self._market(*found)
+            found[str(model)] = scorer_of(content, response_of(content, model), tag)
+        return self._market(found["risk"].response, found["acceptance"].response), found
 
     @property
     def policy_path(self) -> Path:
@@ -180,16 +156,15 @@ class ServedPair:
         except (OSError, ValueError) as error:
             raise InvalidDeclarationError(f"{name} cannot be read: {error}") from error
 
-    def _market(self, risk: Scorer, acceptance: Scorer) -> tuple[Market, dict[str, Scorer]]:
-        portfolio = risk.response.portfolio
-        market = Market(
+    def _market(self, risk: PriceResponse, acceptance: PriceResponse) -> Market:
+        portfolio = risk.portfolio
+        return Market(
             portfolio=portfolio,
             policy=Policy.in_force(portfolio, self.policies()),
-            risk=risk.response,
-            acceptance=acceptance.response,
+            risk=risk,
+            acceptance=acceptance,
             prices=self.prices(),
         )
-        return market, {"risk": risk, "acceptance": acceptance}
 
     def all_versions(self, market: Market) -> dict[str, str]:
         """Exact ids of all that decides: pair, models, portfolio, policy, engine; and the alias.
@@ -249,19 +224,32 @@ class ServedPair:
         Raises:
             ModelMismatchError: when the store lacks it, its digest differs, or it does not fit.
         """
+        response, content = self._read(model)
+        with self._told_of(model):
+            return scorer_of(content, response, self.tags[model])
+
+    def _read(self, model: Capability) -> tuple[PriceResponse, bytes]:
+        """Read one model's file, verified to the byte; return what it says of itself, and all."""
         entry = self._entry(model)
-        path = Path(self._resolved(model).path) / entry["file"]
-        if not path.is_file() or _digest(path) != entry["sha256"]:
+        content = _bytes_of(Path(self._resolved(model).path) / entry["file"])
+        if (found := _digest(content)) != entry["sha256"]:
             raise ModelMismatchError(
-                f"{entry['tag']} in the model store is not the published file; {self.repair}"
+                f"{entry['tag']} in the model store is not the published file: its SHA-256 is "
+                f"{found[:_SHOWN]}, published was {entry['sha256'][:_SHOWN]}; {self.repair}"
             )
-        try:
-            scorer = _scorer(path, model, self.tags[model])
-            if scorer.response.portfolio.digest != self.content.get("portfolio_digest"):
+        with self._told_of(model):
+            response = response_of(content, model)
+            if response.portfolio.digest != self.content.get("portfolio_digest"):
                 raise ModelMismatchError("declares another portfolio than served.json")
+        return response, content
+
+    @contextmanager
+    def _told_of(self, model: Capability) -> Iterator[None]:
+        """Say which model does not fit, and what repairs it."""
+        try:
+            yield
         except ModelMismatchError as error:
-            raise ModelMismatchError(f"{entry['tag']} {error}; {self.repair}") from error
-        return scorer
+            raise ModelMismatchError(f"{self.tags[model]} {error}; {self.repair}") from error
 
     def model_id(self, model: Capability) -> float:
         """Return the number by which rows say that they are this model's; see `envelope`."""
@@ -285,10 +273,10 @@ class ServedPair:
         for each in kept:
             path = Path(each.path) / self._entry(model)["file"]
             known = (str(each.tag), str(each.creation_time))
-            if self._ids.get(known, model_id) == model_id and path.is_file():
-                self._ids[known] = _id_of(_digest(path))  # of a known one too, lest it was damaged
+            if self._ids.get(known, model_id) == model_id and (content := _bytes_of(path)):
+                self._ids[known] = _id_of(_digest(content))  # of a known one too: it may be damaged
                 if self._ids[known] == model_id:
-                    return _scorer(path, model, str(each.tag))
+                    return scorer_of(content, response_of(content, model), str(each.tag))
         return None
 
 
@@ -296,6 +284,14 @@ def asked_pair() -> ServedPair:
     """Return the pair that this process was started for, as it is published now."""
     asked = bentoml.use_arguments(Arguments)
     return ServedPair(asked.portfolio, ROOT, asked.alias)
+
+
+def _repair(portfolio: str, root: Path, alias: str) -> str:
+    if (root.parent / "bento.yaml").is_file():
+        return "this Bento or image is damaged: take it anew from where it was built"
+    if alias == "production":
+        return f"run `make pipeline PORTFOLIO={portfolio}`"
+    return f"run `finnt promote {portfolio} --to {alias}`"
 
 
 def _is_stored(tag: str) -> bool:
@@ -306,21 +302,18 @@ def _is_stored(tag: str) -> bool:
     return True
 
 
-def _scorer(path: Path, model: Capability, version: str) -> Scorer:
-    booster = xgb.Booster(model_file=path)
-    response = PriceResponse.from_mapping(json.loads(booster.attr(SPEC_ATTRIBUTE) or "{}"))
-    outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
-    response.refuse_other(model, response.portfolio, outputs)
-    if model is Capability.RISK:
-        reference(response)  # without it no decline could be given its reasons
-    return Scorer(booster, response, version)
-
-
 def _id_of(sha256: str) -> float:
     """Return 48 bits of a digest, which a float64 holds exactly."""
     return float(int(sha256[:12], 16))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return what a file holds; nothing where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

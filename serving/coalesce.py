@@ -11,6 +11,7 @@ fails for all who share it.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
@@ -30,66 +31,86 @@ Ask = Callable[[Array], Awaitable[Array]]
 
 @dataclass(slots=True, eq=False)
 class _Caller:
-    """One who waits: the rows, where the answer goes, and the trace and task it is asked for in."""
+    """One who waits: the rows, since when, where the answer goes, and the trace it is asked in."""
 
     rows: Array
+    since: float
     answer: asyncio.Future[Array]
     context: Context
+
+
+def _whole(answers: Array) -> Array:
+    return answers
 
 
 class Coalescer:
     """A way to `ask` that joins the rows of many callers into few calls.
 
     At most `calls` are in flight, of at most `most_rows` rows each; one caller's rows are never
-    divided, whatever their number. At most `most_waiting` rows wait. `observe` gets the number of
-    rows of each call. One event loop uses it, from its first call on.
+    divided, whatever their number. At most `most_waiting` rows wait, and no caller longer than
+    `within_s` seconds: `named` then does not answer. `own` reads one caller's part of an answer,
+    and refuses it for that caller alone; `observe` gets the number of rows of each call. One event
+    loop uses it, from its first call on. Callers are futures and not tasks, of which each would
+    cost as much as a few rows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a bound or an observer, and has a default
         self,
         ask: Ask,
         *,
         calls: int = 1,
         most_rows: int = 512,
         most_waiting: int = 4096,
+        named: str = "a model",
+        within_s: float = math.inf,
+        own: Callable[[Array], Array] = _whole,
         observe: Callable[[int], object] = lambda rows: None,
     ) -> None:
-        self._ask, self._observe = ask, observe
+        self._ask, self._own, self._observe = ask, own, observe
         self._most_calls, self._most_rows, self._most_waiting = calls, most_rows, most_waiting
+        self._named, self._within_s = named, within_s
         self._waiting: deque[_Caller] = deque()
+        self._open: deque[_Caller] = deque()  # who came first first, asked about or not yet
         self._rows_waiting = 0
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._is_due = False
+        self._is_due = self._is_timed = False
 
-    async def __call__(self, rows: Array) -> Array:
-        """Return the answers to rows, (n, columns), in their order.
+    def __call__(self, rows: Array) -> "asyncio.Future[Array]":
+        """Return what becomes the answers to rows, (n, columns), in their order.
 
-        Raises:
+        Raises (as the future does):
             OverloadedError: when too many rows wait already.
-            Exception: whatever the call raises that the rows are part of.
+            ModelUnavailableError: when the answer does not come in time.
+            Exception: whatever the call raises that the rows are part of, or `own`.
         """
-        if self._waiting and self._rows_waiting + len(rows) > self._most_waiting:
-            raise OverloadedError("more rows wait for a model than this process keeps waiting")
         loop = asyncio.get_running_loop()
-        caller = _Caller(rows, loop.create_future(), copy_context())
+        caller = _Caller(rows, loop.time(), loop.create_future(), copy_context())
+        if self._is_full(len(rows)):
+            said = "more rows wait for a model than this process keeps waiting"
+            caller.answer.set_exception(OverloadedError(said))
+            return caller.answer
         self._waiting.append(caller)
+        self._open.append(caller)
         self._rows_waiting += len(rows)
+        if not self._is_timed and self._within_s < math.inf:
+            self._is_timed = True
+            loop.call_later(self._within_s, self._expire)
         if not self._is_due and len(self._in_flight) < self._most_calls:
             self._is_due = True
             loop.call_soon(self._start)
-        try:
-            return await caller.answer
-        except asyncio.CancelledError:
-            if caller in self._waiting:
-                self._waiting.remove(caller)
-                self._rows_waiting -= len(rows)
-            raise
+        return caller.answer
+
+    def _is_full(self, more: int) -> bool:
+        if not self._waiting or self._rows_waiting + more <= self._most_waiting:
+            return False
+        self._waiting = deque(each for each in self._waiting if not each.answer.done())
+        self._rows_waiting = sum(len(each.rows) for each in self._waiting)
+        return bool(self._waiting) and self._rows_waiting + more > self._most_waiting
 
     def _start(self) -> None:
         """Start as many calls as there may be."""
         self._is_due = False
-        while self._waiting and len(self._in_flight) < self._most_calls:
-            together = self._next()
+        while len(self._in_flight) < self._most_calls and (together := self._next()):
             # a trace shows the call in the request that has waited longest
             call = asyncio.create_task(self._call(together), context=together[0].context)
             self._in_flight.add(call)
@@ -97,35 +118,52 @@ class Coalescer:
 
     def _back(self, call: asyncio.Task[None]) -> None:
         self._in_flight.discard(call)
+        self._forget()
         self._start()
 
     def _next(self) -> list[_Caller]:
-        """Take the callers of one call, those first who came first."""
-        together = [self._waiting.popleft()]
-        rows = len(together[0].rows)
-        while self._waiting and self._waiting[0].rows.shape[1:] == together[0].rows.shape[1:]:
-            rows += len(self._waiting[0].rows)
-            if rows > self._most_rows:
-                break
-            together.append(self._waiting.popleft())
-        self._rows_waiting -= sum(len(each.rows) for each in together)
+        """Take the callers of one call, those first who came first; who went away is not asked."""
+        together: list[_Caller] = []
+        rows = 0
+        while self._waiting:
+            caller = self._waiting[0]
+            more = len(caller.rows)
+            if not caller.answer.done():
+                if together and not self._fits(together[0], caller, rows + more):
+                    break
+                together.append(caller)
+                rows += more
+            self._waiting.popleft()
+            self._rows_waiting -= more
         return together
+
+    def _fits(self, first: _Caller, caller: _Caller, rows: int) -> bool:
+        return rows <= self._most_rows and caller.rows.shape[1:] == first.rows.shape[1:]
 
     async def _call(self, together: list[_Caller]) -> None:
         """Ask once for all; give each its part, or what went wrong."""
         try:
             answers = await self._answers(np.concatenate([each.rows for each in together]))
-            ends = np.cumsum([len(each.rows) for each in together])
-            for each, part in zip(together, np.split(answers, ends[:-1]), strict=True):
-                if not each.answer.done():  # whoever went away is
-                    each.answer.set_result(part)
         except Exception as error:  # noqa: BLE001 - raised where each caller waits
             for each in together:
                 if not each.answer.done():
                     each.answer.set_exception(error)
+        else:
+            self._tell(together, answers)
         finally:
             for each in together:
                 each.answer.cancel()  # what a call that was cancelled leaves open
+
+    def _tell(self, together: list[_Caller], answers: Array) -> None:
+        end = 0
+        for each in together:
+            start, end = end, end + len(each.rows)
+            if each.answer.done():  # whoever went away
+                continue
+            try:
+                each.answer.set_result(self._own(answers[start:end]))
+            except Exception as error:  # noqa: BLE001 - raised where the caller waits
+                each.answer.set_exception(error)
 
     async def _answers(self, rows: Array) -> Array:
         self._observe(len(rows))
@@ -133,3 +171,20 @@ class Coalescer:
         if len(answers) != len(rows):
             raise ModelUnavailableError("a model answers to other rows than it was asked about")
         return answers
+
+    def _forget(self) -> None:
+        while self._open and self._open[0].answer.done():
+            self._open.popleft()
+
+    def _expire(self) -> None:
+        """Give up those who have waited as long as one may; look again when the next one has."""
+        loop = asyncio.get_running_loop()
+        self._forget()
+        while self._open and self._open[0].since + self._within_s <= loop.time():
+            late = self._open.popleft()
+            said = f"{self._named} does not answer in time"
+            late.answer.set_exception(ModelUnavailableError(said))
+            self._forget()
+        self._is_timed = bool(self._open)
+        if self._open:
+            loop.call_at(self._open[0].since + self._within_s, self._expire)

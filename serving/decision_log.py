@@ -28,7 +28,7 @@ from serving.record.writer import Transaction, Work, Writer, now_us
 
 __all__ = ["DecisionLog"]
 
-_DRAIN_S = 30
+_LATE = "the decision record does not answer in time"
 _READERS = 2  # threads that read what was decided
 _REPLAYERS = 1  # and that compute it again, a few hundredths of a second each
 _Found = TypeVar("_Found")
@@ -169,7 +169,8 @@ class DecisionLog:
 
     async def close(self) -> None:
         """Take no more entries, write those that wait, disconnect."""
-        await asyncio.to_thread(self.writer.close, _DRAIN_S)
+        # whoever waits longer was told already that it is not recorded
+        await asyncio.to_thread(self.writer.close, self.settings.timeout_s)
         for executor in (self.readers, self.replayers):
             executor.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(TimeoutError):  # a read that hangs keeps its connection
@@ -188,11 +189,12 @@ class DecisionLog:
 
     async def _written(self, work: Work) -> Any:
         future = self.writer.submit(work)
+        # a timer, where `asyncio.timeout` would cancel and wake the whole task
+        late = future.get_loop().call_later(self.settings.timeout_s, _give_up, future)
         try:
-            async with asyncio.timeout(self.settings.timeout_s):
-                return await future
-        except TimeoutError as error:
-            raise RecordUnavailableError("the decision record does not answer in time") from error
+            return await future
+        finally:
+            late.cancel()
 
     async def _read(self, read: Callable[[], _Found], executor: Executor | None = None) -> _Found:
         loop = asyncio.get_running_loop()
@@ -200,7 +202,12 @@ class DecisionLog:
             async with asyncio.timeout(self.settings.timeout_s):
                 return await loop.run_in_executor(executor, read)
         except TimeoutError as error:
-            raise RecordUnavailableError("the decision record does not answer in time") from error
+            raise RecordUnavailableError(_LATE) from error
+
+
+def _give_up(future: "asyncio.Future[Any]") -> None:
+    if not future.done():
+        future.set_exception(RecordUnavailableError(_LATE))
 
 
 def _json(content: Mapping[str, Any]) -> str:

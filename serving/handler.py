@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from finntelligence.counter_offer import CounterOffer, alternatives, counter_offer
 from finntelligence.decision import Decision, decide
 from finntelligence.errors import ModelUnavailableError
-from finntelligence.features import columns_of, design_matrix
+from finntelligence.features import RowEncoder, design_matrix
 from finntelligence.list_price import at_list_price, list_price_optimum, no_answer
 from finntelligence.market import Market
 from finntelligence.offers import Application
@@ -73,9 +73,9 @@ class Engine:
     a "pair", with which each decision's id begins. `documents` has the digest under which the
     record keeps each part of what prices (`serving.record.documents`); `provenance` is what shipped
     with the models about them (`serving.wire_models`). `listed` is the market at list prices,
-    tabulated once, where the policy degrades. `row` returns the design matrix of one of the
-    applications that came at once, (1, features), and `optimum` the offers to one of the applicants
-    whom the models answered at once: an application and both models' coefficients.
+    tabulated once, where the policy degrades. `row` returns an application's row of the design
+    matrix, (1, features), and `optimum` the offers to one of the applicants whom the models
+    answered at once: an application and both models' coefficients.
     `spared` asks the acceptance model for those who can do without it.
     """
 
@@ -88,14 +88,14 @@ class Engine:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     spared: Score = field(init=False)
     listed: Market | None = field(init=False)
-    row: Together[Application, Array] = field(init=False)
+    row: RowEncoder = field(init=False)
     optimum: Together[Asked, Optimum] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spared", Spared(self.score_acceptance))
         degrades = self.market.policy.degrade is not None
         object.__setattr__(self, "listed", at_list_price(self.market) if degrades else None)
-        object.__setattr__(self, "row", Together(self._rows))
+        object.__setattr__(self, "row", RowEncoder(self.market.portfolio))
         object.__setattr__(self, "optimum", Together(self._optima))
 
     @classmethod
@@ -115,10 +115,6 @@ class Engine:
             explain_risk=in_process(scorers["risk"].contributions),
             documents=documents or {},
         )
-
-    def _rows(self, asked: Sequence[Application]) -> list[Array]:
-        matrix = design_matrix(self.market.portfolio, columns_of(asked))
-        return [matrix[i : i + 1] for i in range(len(asked))]
 
     def _optima(self, asked: Sequence[Asked]) -> list[Optimum]:
         applications, risk, acceptance = zip(*asked, strict=True)
@@ -170,7 +166,7 @@ async def handle(
         ModelUnavailableError: when a model that is needed does not answer.
     """
     market = engine.market
-    row = await engine.row(application)
+    row = engine.row(application)
     with stage("score"):
         risk, acceptance = await engine.score_or_degrade(row)
     heads = {"risk": tuple(risk[0].tolist())}
@@ -182,10 +178,14 @@ async def handle(
             heads["acceptance"] = tuple(acceptance[0].tolist())
             pair = risk[0], acceptance[0]
             found = await engine.optimum((application, *pair))
-            why = (await engine.explain_risk(row))[0] if explain or not found.offers else None
+            why = other = None
+            if not found.offers:
+                asked = engine.explain_risk(row), _counter_offer(application, engine)
+                (why,), other = await asyncio.gather(*asked)
+            elif explain:
+                (why,) = await engine.explain_risk(row)
             decision = decide(application, market, pair, engine.versions, found, why, applicant_key)
-            if not decision.offers:
-                other = await _counter_offer(application, engine)
+            if other is not None:
                 decision = replace(decision, counter_offer=other)
     decision_id = f"{engine.versions['pair']}-{uuid.uuid4().hex}"
     return Answer(decision_id=decision_id, decision=decision, heads=heads)
@@ -208,7 +208,7 @@ async def _counter_offer(application: Application, engine: Engine) -> CounterOff
     others = alternatives(application, market.portfolio, market.policy)
     if not others:
         return None
-    rows = design_matrix(market.portfolio, columns_of(others))
+    rows = design_matrix(market.portfolio, others.columns())
     return counter_offer(others, market, *await engine.score(rows))
 
 

@@ -77,12 +77,12 @@ def http_door() -> Starlette:
     """
     return Starlette(
         routes=[
+            *routes(),  # first: they are looked at in this order
             Route("/", _root),
             Route("/docs", _docs),
             Route("/docs/start.js", _docs_script),
             Route("/openapi.json", _openapi),
             Route("/v1/status", _status),
-            *routes(),
             *console.routes(),
         ],
         exception_handlers={

@@ -7,6 +7,7 @@ no route has are one.
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from bentoml import server_context
@@ -28,13 +29,13 @@ _PROBLEM = b"application/problem+json"
 _CODES = {429: "overloaded", 503: "unavailable", 504: "timeout"}  # of what BentoML refuses
 
 
-def bound_traffic(routes: Sequence[BaseRoute], front: str) -> None:
+def bound_traffic(routes: Callable[[], Sequence[BaseRoute]], front: str) -> None:
     """Have BentoML, in this process, know paths by `routes`, and count refusals of `front`.
 
-    To be called before its applications are made; those of other services than the front one,
-    which are the runners', have their own routes too.
+    To be called before its applications are made, and `routes` when the first request is there;
+    those of other services than the front one, which are the runners', have their own routes too.
     """
-    known = endpoint_of(routes)
+    known = cache(lambda: endpoint_of(routes()))
     instruments.RunnerTrafficMetricsMiddleware = _bounded(  # type: ignore[misc]
         instruments.RunnerTrafficMetricsMiddleware, known, front
     )
@@ -59,14 +60,14 @@ def endpoint_of(routes: Sequence[BaseRoute]) -> Callable[[str], str]:
     return endpoint
 
 
-def _bounded(kind: Any, endpoint: Callable[[str], str], front: str) -> Any:
+def _bounded(kind: Any, known: Callable[[], Callable[[str], str]], front: str) -> Any:
     class BoundedTraffic(kind):  # type: ignore[misc]
         def __init__(self, app: ASGIApp, **words: Any) -> None:
             super().__init__(_asked_of(app), **words)
 
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             if "path" in scope:
-                scope = {**scope, "path": endpoint(scope["path"]), _ASKED: scope}
+                scope = {**scope, "path": known()(scope["path"]), _ASKED: scope}
                 if server_context.service_name == front:
                     send = _counted(send)
             await super().__call__(scope, receive, send)

@@ -38,6 +38,8 @@ def bounded(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InvalidApplicationError: naming the first place that is.
     """
+    if _is_plainly_small(content):
+        return content
     waiting: list[tuple[str, Any, int]] = [("", dict(content), 1)]
     while waiting:
         place, value, depth = waiting.pop()
@@ -51,6 +53,21 @@ def bounded(content: Mapping[str, Any]) -> Mapping[str, Any]:
             elif isinstance(member, dict | list):
                 waiting.append((_joined(place, name), member, depth + 1))
     return content
+
+
+def _is_plainly_small(content: Mapping[str, Any]) -> bool:
+    """Whether content has two levels of short values at most, as every proper request has."""
+    objects = [content, *(each for each in content.values() if type(each) is dict)]
+    for each in objects:
+        if not each or len(each) > MOST_MEMBERS or max(map(len, each)) > LONGEST_TEXT:
+            return False
+        for value in each.values():
+            kind = type(value)
+            if kind is list or (kind is str and len(value) > LONGEST_TEXT):
+                return False
+            if kind is dict and each is not content:
+                return False
+    return True
 
 
 def _members(place: str, value: Any) -> list[tuple[str, Any]]:

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.multiprocess import mark_process_dead
 
-from finntelligence.decision import Decision
 from serving.record.entry import Channel
+
+if TYPE_CHECKING:
+    from finntelligence.decision import Decision
 
 __all__ = [
     "STAGES",
@@ -101,7 +103,7 @@ def _metrics() -> _Metrics:
     )
 
 
-def decided(decision: Decision, channel: str) -> None:
+def decided(decision: "Decision", channel: str) -> None:
     """Count a decision that a door answers with, and its reasons; `channel` is the door's."""
     made = _metrics()
     outcome = "offers" if decision.offers else "decline"

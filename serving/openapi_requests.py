@@ -104,7 +104,8 @@ def curve_request(portfolio: Portfolio) -> dict[str, Any]:
     }
     return {
         **asked,
-        "dependentRequired": {"quoted_rate": ["term_months"]},
+        "if": {"required": ["quoted_rate"], "properties": {"quoted_rate": {"type": "number"}}},
+        "then": {"required": ["term_months"], "properties": {"term_months": {"type": "integer"}}},
         "properties": {
             **kept,
             "assume": {

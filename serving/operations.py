@@ -117,7 +117,7 @@ class Operations:
             asked = validated(wire.OfferRequest, content)
             application = wire.to_core(asked, engine.market.portfolio)
         # who asks is kept as a digest alone
-        request = _whole(asked.model_dump(mode="json", exclude={"applicant_id"}))
+        request = _recorded_request(asked)
         applicant = applicant_key(engine.market.policy, asked.applicant_id)
         key = None
         if call.idempotency_key is not None and self.log is not None:
@@ -223,8 +223,18 @@ class Operations:
         return self.log
 
 
+def _recorded_request(asked: wire.OfferRequest) -> dict[str, Any]:
+    """Return what is recorded of a request that was checked: its features are plain values.
+
+    12.0 becomes 12: a request has one digest, whichever door it came through.
+    """
+    return {
+        "requested_principal": _whole(asked.requested_principal),
+        "requested_term_months": _whole(asked.requested_term_months),
+        "features": {name: _whole(value) for name, value in asked.features.items()},
+        "explain": asked.explain,
+    }
+
+
 def _whole(value: Any) -> Any:
-    """Return content with 12.0 as 12: a request has one digest, whichever door it came through."""
-    if isinstance(value, dict):
-        return {name: _whole(each) for name, each in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -22,7 +22,7 @@ import psutil  # type: ignore[import-untyped]
 __all__ = ["Part", "Parts", "split", "whole"]
 
 SOON_S = 10.0
-STOP_WITHIN_S = 30
+STOP_WITHIN_S = 50  # what a front may need; an orchestrator waits longer
 _LOOK_EVERY_S = 0.1
 _LOOPBACK = "127.0.0.1"
 _START = (sys.executable, "-m", "bentoml_cli._internal.start", "start-http-server")

@@ -32,20 +32,22 @@ def scored(
     Requests that ask at once share calls of `jointly`, of which `calls` are in flight unless the
     settings say otherwise; `own` reads each request's part of the answer.
     """
-    ask: Ask = jointly
     if settings.enabled:
-        ask = Coalescer(
+        return Coalescer(
             jointly,
             calls=settings.calls or calls,
             most_rows=settings.rows,
             most_waiting=settings.waiting,
+            named=f"the {model} model",
+            within_s=within_s,
+            own=own,
             observe=partial(metrics.coalesced, model),
         )
 
     async def score(rows: Array) -> Array:
         try:
             async with asyncio.timeout(within_s):
-                return own(await ask(rows))
+                return own(await jointly(rows))
         except TimeoutError as error:
             raise ModelUnavailableError(f"the {model} model does not answer in time") from error
 

@@ -1,6 +1,7 @@
 """Settings of the front service, from the environment (FINNT_FRONT_... and its neighbours)."""
 
-from typing import Literal
+import os
+from typing import Literal, Self
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,7 +14,13 @@ class FrontSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FINNT_FRONT_")
 
-    workers: int = Field(1, ge=1, le=64, description="Processes of the front service.")
+    workers: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Processes of the front service; 0 is one, or one for each core where the "
+        "models live in them.",
+    )
     timeout_s: float = Field(15, gt=0, le=600, description="A request that takes longer gets 504.")
     body_s: float = Field(
         5, gt=0, le=600, description="A body that takes longer to arrive gets 504."
@@ -31,6 +38,14 @@ class FrontSettings(BaseSettings):
         description="Seconds between two looks for a newly published pair or policy; 0 looks no "
         "more.",
     )
+
+    def chosen(self, *, embedded: bool) -> Self:
+        """Return them with a number of `workers`; `embedded` says where the models live.
+
+        Beside runners a second front would take from them what it gains (docs/speed.md).
+        """
+        cores = len(os.sched_getaffinity(0)) if embedded else 1
+        return self.model_copy(update={"workers": self.workers or cores})
 
 
 class CoalesceSettings(BaseSettings):

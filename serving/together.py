@@ -36,8 +36,8 @@ class Together(Generic[Asked, Answer]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[tuple[Asked, asyncio.Future[Answer]]] = []
 
-    async def __call__(self, asked: Asked) -> Answer:
-        """Return the answer to one question; raises what it alone would raise."""
+    def __call__(self, asked: Asked) -> "asyncio.Future[Answer]":
+        """Return what becomes the answer to one question, or what it alone would raise."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop or len(self._waiting) == self._most:  # who waits has theirs
             self._loop, self._waiting = loop, []
@@ -45,7 +45,7 @@ class Together(Generic[Asked, Answer]):
             loop.call_soon(self._answered, self._waiting)
         future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((asked, future))
-        return await future
+        return future
 
     def _answered(self, waiting: list[tuple[Asked, "asyncio.Future[Answer]"]]) -> None:
         if self._waiting is waiting:

@@ -97,10 +97,11 @@ class Reason(BaseModel):
     """One of at most four reasons why nothing is offered, the principal one first."""
 
     code: str = Field(
-        description="Stable: a rule that failed (APR_CAP, PTI, DTI, NO_EVIDENCE); a factor that "
-        "raises the risk above the mean approved applicant's, as FIELD:name of a declared field, "
-        "REQUESTED_PRINCIPAL, REQUESTED_TERM, PAYMENT or PRICE; or, where no factor stands out, "
-        "SMALL_AMOUNT or REQUESTED_TERMS."
+        description="Stable: a rule that failed (APR_CAP, PTI, DTI, NO_EVIDENCE) or a limit on "
+        "all loans together (PORTFOLIO_LIMIT); a factor that raises the risk above the mean "
+        "approved applicant's, as FIELD:name of a declared field, REQUESTED_PRINCIPAL, "
+        "REQUESTED_TERM, PAYMENT or PRICE; or, where no factor stands out, SMALL_AMOUNT or "
+        "REQUESTED_TERMS."
     )
     text: str = Field(description="A plain sentence that a notice of adverse action may give.")
     remedy: str = Field(description="What would help, if the applicant can do anything about it.")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -181,4 +180,4 @@ def curve_from_core(curve: PriceCurve) -> Curve:
 
 def schedule_from_core(rows: tuple[cashflow.Instalment, ...]) -> list[Instalment]:
     """Return the bodies of a contract's payments."""
-    return [Instalment(**asdict(row)) for row in rows]
+    return [Instalment.model_validate(row, from_attributes=True) for row in rows]

@@ -54,7 +54,9 @@ class QuoteResponse(BaseModel):
         default=None, description="The engine's own offer of this amount and term, if any."
     )
     profit_given_up: float | None = Field(
-        default=None, description="Expected profit of `best` less that of these terms."
+        default=None,
+        description="Expected profit of `best` less that of these terms, both after what shadow "
+        "prices charge.",
     )
     versions: dict[str, str] = Field(
         description="Exact ids of the pair, its models, policy and portfolio."

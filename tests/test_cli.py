@@ -104,6 +104,7 @@ def test_status_is_the_same_from_any_folder(finnt, status, tmp_path):
         (("serve", "--portfolio", "lending_club"), "cannot price offers"),
         (("pipeline", "--portfolio", "kz2008"), "SOURCE=<file>"),
         (("data", "add", "kz2008", "nowhere.zip"), "no such file"),
+        (("campaign", "frontier", "--book", "b.csv", "--plot", "f.gif"), "end in .png or .svg"),
     ],
 )
 def test_a_refusal_is_one_clear_line_on_stderr(finnt, example, broken, words, fact):

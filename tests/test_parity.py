@@ -11,7 +11,7 @@ import xgboost as xgb
 
 from finntelligence.features import design_matrix
 from finntelligence.portfolio import Capability
-from runners.store import Scorer
+from runners.model_file import Scorer
 from serving.handler import in_process
 from training.fitting.artefact import load_artefact
 from training.fitting.price_response import PriceResponseModel, columns_of, quoted_terms

@@ -191,6 +191,7 @@ def _imported(version: ModelVersion) -> dict[str, str]:
                 **hashes,
             },
         )
+        stored = bentoml.models.get(tag)  # what an import returns is a copy of what it stored
     _forget_place(stored)
     file = next(iter(sorted(_files(stored))))
     return {

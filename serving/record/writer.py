@@ -27,6 +27,7 @@ from serving.record.schema import chains, records
 
 __all__ = ["Transaction", "Work", "Writer", "now_us", "transaction"]
 
+_CLOSED = "the decision record is closed"
 _MOST_HEADS = 32  # that an opening names: the newest
 _REFUSED = (sa.exc.IntegrityError, sa.exc.DataError)  # one entry's fault, not the database's
 _DEADLOCK = "40P01"  # PostgreSQL's word for two batches that claim the same keys
@@ -102,6 +103,7 @@ class Writer:
         self.name = uuid.uuid4().hex
         self._head: Head | None = None
         self._waiting: deque[_Waiting] = deque()
+        self._gathered: list[_Waiting] = []
         self._turn = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="decision-record", daemon=True)
@@ -110,25 +112,37 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Entries that wait to be written."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._gathered)
 
     def submit(self, work: Work) -> "asyncio.Future[Any]":
         """Queue one entry; the future's result is the work's, once it is durable.
 
-        Within an event loop. Who cancels the future before its turn leaves the queue.
+        Within an event loop; what is queued in one of its passes is written together. Who cancels
+        the future before its turn leaves the queue.
 
         Raises:
             RecordUnavailableError: when the queue is full, or the record is closed.
         """
-        item = _Waiting(work, asyncio.get_running_loop().create_future())
-        with self._turn:
-            if self._closing:
-                raise RecordUnavailableError("the decision record is closed")
-            if len(self._waiting) >= self._queue:
-                raise RecordUnavailableError("the decision record cannot keep up; try again")
-            self._waiting.append(item)
-            self._turn.notify()
+        loop = asyncio.get_running_loop()
+        if self._closing:
+            raise RecordUnavailableError(_CLOSED)
+        if self.waiting >= self._queue:
+            raise RecordUnavailableError("the decision record cannot keep up; try again")
+        item = _Waiting(work, loop.create_future())
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(item)
         return item.done
+
+    def _hand_over(self) -> None:
+        """Give the thread what was gathered: to wake it costs more than a few entries."""
+        gathered, self._gathered = self._gathered, []
+        with self._turn:
+            if not self._closing:
+                self._waiting.extend(gathered)
+                self._turn.notify()
+                return
+        _settle([(item.done, RecordUnavailableError(_CLOSED)) for item in gathered])
 
     def close(self, seconds: float) -> None:
         """Take no more; write what waits, for at most `seconds`."""
@@ -143,7 +157,7 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._taken():
-            wanted = [item for item in batch if not item.done.cancelled()]
+            wanted = [item for item in batch if not item.done.done()]
             if wanted:
                 self._write(wanted)
 

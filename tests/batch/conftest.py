@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from batch.offers import Pricing
+from finntelligence import __version__
 from finntelligence.basis import BasisColumn
 from finntelligence.explain import reference_of
 from finntelligence.features import application_columns, design_matrix, feature_names
@@ -22,7 +23,7 @@ from finntelligence.response import PriceResponse
 
 ROOT = Path(__file__).parents[2]
 SCORE = BasisColumn(feature="fico", kind="z", low=550, high=850, mean=700, sd=50)
-VERSIONS = {"pair": "0a0a0a0a-0b0b0b0b", "portfolio": "p", "policy": "q", "engine": "1.2.3"}
+VERSIONS = {"pair": "0a0a0a0a-0b0b0b0b", "portfolio": "p", "policy": "q", "engine": __version__}
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from batch.book import Book
-from batch.campaign import course, of_plan, read, sample, steer, written
+from batch.campaign import campaign_of, of_plan, read, sample, steer, written
 from batch.offers import scored
 from batch.pictures import draw_frontier
 from finntelligence.campaign import frontier, plan
@@ -72,7 +72,7 @@ def test_a_plan_survives_its_file_and_prices_the_service(planned, content, tmp_p
     again = read(path)
     assert again == json.loads(json.dumps(content))
     assert ShadowPrices.from_mapping(again) == planned.prices
-    to_keep = course(again)
+    to_keep = campaign_of(again).course
     assert to_keep.budget == pytest.approx(FRESH * planned.limits.budget)
     assert to_keep.expected(planned.capital) == pytest.approx(planned.expected.principal)
 
@@ -105,7 +105,7 @@ def test_single_offers_at_the_steered_prices_use_the_budget_on_a_fresh_sample(
         applicants, before = used.get(prices.digest, (0, 0.0))
         used[prices.digest] = applicants + len(rows), before + lent
         content = steer(content, used).content
-    budget = course(content).budget
+    budget = campaign_of(content).course.budget
     assert 0.95 < sum(principal for _, principal in used.values()) / budget < 1.05
     assert len(content["campaign"]["history"]) > 2
 
@@ -125,10 +125,16 @@ def test_a_campaign_that_ended_or_was_replaced_meanwhile_is_not_brought_back(con
     assert not path.exists()
 
 
-def test_what_other_prices_lent_does_not_steer_a_campaign(content):
+def test_what_other_prices_lent_uses_a_budget_up(content):
     found = steer(content, {NO_PRICES.digest: (500, 9e9)})
-    assert (found.applicants, found.lent) == (0, 0)
-    assert found.capital == pytest.approx(found.before, abs=1e-3)
+    assert (found.applicants, found.lent, found.elsewhere, found.planned) == (500, 9e9, 9e9, 0)
+    assert found.capital > found.before
+
+
+def test_steering_a_campaign_that_nobody_asked_changes_nothing(content):
+    found = steer(content, {})
+    assert found.capital == found.before
+    assert found.content == content
 
 
 def test_a_limit_on_ratios_alone_has_nothing_to_steer_to(under, pricing):
@@ -137,6 +143,20 @@ def test_a_limit_on_ratios_alone_has_nothing_to_steer_to(under, pricing):
     content = of_plan(found, under, FRESH, PLANNED, pricing.versions)
     with pytest.raises(InvalidDeclarationError, match="holds no campaign that can be steered"):
         steer(content, {})
+
+
+def test_a_price_that_comes_again_is_the_one_in_force(content):
+    first, second = {"digest": "a", "capital": 0.1}, {"digest": "b", "capital": 0.2}
+    steered = {**content["campaign"], "history": [first, second, first]}
+    found = campaign_of({**content, "campaign": steered})
+    assert (found.capital, found.capitals) == (0.1, {"a": 0.1, "b": 0.2})
+
+
+@pytest.mark.parametrize("lost", ["began", "applicants", "limits", "curve", "history"])
+def test_a_file_that_lacks_part_of_its_campaign_is_told(content, lost):
+    rest = {name: value for name, value in content["campaign"].items() if name != lost}
+    with pytest.raises(InvalidDeclarationError, match=f"holds no campaign.*{lost}"):
+        campaign_of({**content, "campaign": rest})
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,17 @@ def test_nobody_at_an_address_is_told(monkeypatch):
         pass
 
 
+def test_a_cluster_with_another_engine_or_none_is_refused(cluster, monkeypatch):
+    address = cluster.address()
+    for engine, told in (("0.0.9", "has engine .*, this command 0.0.9"), (None, "has no engine")):
+        if engine:
+            monkeypatch.setattr("batch.cluster.__version__", engine)
+        else:
+            monkeypatch.setattr("batch.cluster.locate", {}.get)
+        with pytest.raises(ClusterError, match=told), connected(address):
+            pass
+
+
 def test_a_cluster_whose_workers_are_all_gone_is_told(
     book, pricing, cluster, tmp_path, monkeypatch
 ):
@@ -153,10 +164,12 @@ def test_a_cluster_whose_workers_are_all_gone_is_told(
         pass
 
 
-def test_a_key_that_is_called_like_an_answer_is_refused(portfolio, applicants, pricing, tmp_path):
+def test_a_key_that_is_called_like_an_answer_is_refused_before_there_is_any_output(
+    portfolio, applicants, pricing, tmp_path
+):
     path = tmp_path / "book.csv"
     applicants(2).rename(columns={"applicant": "pair"}).to_csv(path, index=False)
     book = Book(path, portfolio, "pair")
-    output = Output.open(tmp_path / "offers", made_of(book, pricing, ROWS))
     with pytest.raises(InvalidDataError, match="cannot be called pair"):
-        run(book, output, pricing, client=None, rows=ROWS)
+        Output.open(tmp_path / "offers", made_of(book, pricing, ROWS))
+    assert not (tmp_path / "offers").exists()

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from batch.book import Book
+from batch.errors import ClusterError
 from batch.offers import COLUMNS, part
 from finntelligence.errors import InvalidApplicationError
 from finntelligence.policy import Policy
@@ -15,7 +16,7 @@ from finntelligence.shadow_prices import ShadowPrices
 from serving.handler import Engine, handle, in_process
 from serving.wire import ApplicationRequest, to_core
 
-APPLICANTS = 60
+APPLICANTS = {".parquet": 1000, ".csv": 60}
 
 
 def requests(frame, portfolio):
@@ -31,8 +32,8 @@ def requests(frame, portfolio):
     ]
 
 
-def served(pricing, body):
-    """Return the decision of the service's own handler."""
+def served(pricing, bodies):
+    """Return the decisions of the service's own handler, one after another."""
     engine = Engine(
         market=pricing.market,
         versions=pricing.versions,
@@ -40,8 +41,13 @@ def served(pricing, body):
         score_acceptance=in_process(pricing.score_acceptance),
         explain_risk=in_process(pricing.explain_risk),
     )
-    asked = to_core(ApplicationRequest.model_validate(body), pricing.market.portfolio)
-    return asyncio.run(handle(asked, engine)).decision
+
+    async def run():
+        asked = map(ApplicationRequest.model_validate, bodies)
+        each = [to_core(one, pricing.market.portfolio) for one in asked]
+        return [(await handle(one, engine)).decision for one in each]
+
+    return asyncio.run(run())
 
 
 def changed(pricing, policy=None, prices=None):
@@ -67,17 +73,17 @@ def test_every_answer_is_the_services_own(
     pricing, portfolio, applicants, tmp_path, changes, suffix
 ):
     pricing = changed(pricing, **changes)
-    frame, path = applicants(APPLICANTS), tmp_path / f"book{suffix}"
+    frame, path = applicants(APPLICANTS[suffix]), tmp_path / f"book{suffix}"
     write = frame.to_csv if suffix == ".csv" else frame.to_parquet
     write(path, index=False)
-    (block,) = Book(path, portfolio, "applicant").blocks(APPLICANTS)
+    (block,) = Book(path, portfolio, "applicant").blocks(len(frame))
     found = part(pickle.loads(pickle.dumps(pricing)), block, "applicant")
     assert found.rejects == []
     rows = found.offers.to_pylist()
     assert [row["applicant"] for row in rows] == frame["applicant"].tolist()
     kinds = set()
-    for place, (row, body) in enumerate(zip(rows, requests(frame, portfolio), strict=True)):
-        decision = served(pricing, body)
+    decisions = served(pricing, requests(frame, portfolio))
+    for place, (row, decision) in enumerate(zip(rows, decisions, strict=True)):
         kinds.add(row["decision"])
         assert row["row"] == place
         assert row["reasons"] == [reason.code for reason in decision.reasons]
@@ -92,6 +98,14 @@ def test_every_answer_is_the_services_own(
         else:
             assert row["principal"] is None
     assert kinds == {"offers", "decline"}
+
+
+def test_a_worker_with_another_engine_answers_nobody(pricing, portfolio, applicants, tmp_path):
+    applicants(2).to_parquet(tmp_path / "book.parquet", index=False)
+    (block,) = Book(tmp_path / "book.parquet", portfolio).blocks(2)
+    other = replace(pricing, versions={**pricing.versions, "engine": "0.0.9"})
+    with pytest.raises(ClusterError, match=r"worker has engine .*, this command 0\.0\.9"):
+        part(other, block)
 
 
 def test_money_may_be_decimal_and_an_applicant_may_be_there_twice(
@@ -132,7 +146,7 @@ def test_a_row_that_the_service_refuses_is_set_aside_in_its_words(
     bodies = requests(frame.astype(object).where(frame.notna(), None), portfolio)
     for row, problems in said.items():
         with pytest.raises(InvalidApplicationError) as refused:
-            served(pricing, bodies[row])
+            served(pricing, [bodies[row]])
         assert problems == [(p.field, p.problem) for p in refused.value.problems]
     assert sorted(said) == [1, 2, 3, 4, 5]
 

@@ -1,6 +1,8 @@
-"""The Bento's own image, built and run hardened, as `make image-check` does."""
+"""The Bento's own image, built, run hardened and listed, as `make image-check` and `sbom` do."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 pytest_plugins = ["tests.e2e.project"]
 
 ROOT = Path(__file__).parents[2]
-CHECK = [sys.executable, str(ROOT / "deploy" / "check_image.py")]
+CHECK, LIST = ([sys.executable, str(ROOT / "deploy" / n)] for n in ("check_image.py", "sbom.py"))
 WITHOUT_REGISTRY = ROOT.parent / "shared" / "tools" / "run_bento_container.sh"
 IMAGE = "finntelligence:checked"
 # its first run is without keys, on loopback
@@ -31,24 +33,29 @@ def engine():
     pytest.skip("no container can be built here: neither docker nor podman answers")
 
 
-def commands(tag):
-    """Return what builds the image and checks it on this machine."""
-    patient = ["--patience", "10"]  # the machine may be busy with other tests
+def commands(tag, listed):
+    """Return what builds the image, checks it on this machine and lists what it holds."""
+    patient = ["--patience", "4"]  # the machine may be busy with other tests
     if WITHOUT_REGISTRY.exists() and os.geteuid() == 0:
-        check = [*CHECK, "bento-e2e:latest", "--engine", "podman", "--host-network", *patient]
-        return [["bash", str(WITHOUT_REGISTRY), tag, *check]]
+        image = ["bento-e2e:latest", "--engine", "podman"]
+        check, held = [*CHECK, *image, "--host-network", *patient], [*LIST, *image]
+        both = f"{shlex.join(check)} && {shlex.join([*held, '--output', listed])}"
+        return [["bash", str(WITHOUT_REGISTRY), tag, "bash", "-c", both]]
     name = engine()
+    image = [IMAGE, "--engine", name]
     build = [sys.executable, "-m", "bentoml", "containerize", tag, "--backend", name, "-t", IMAGE]
-    return [build, [*CHECK, IMAGE, "--engine", name, *patient]]
+    return [build, [*CHECK, *image, *patient], [*LIST, *image, "--output", listed]]
 
 
 @pytest.mark.timeout(900)
-def test_the_image_serves_hardened_fits_and_ends_with_every_request_answered(project):
+def test_the_image_serves_hardened_fits_ends_with_every_request_answered_and_says_what_it_holds(
+    project, tmp_path
+):
     built = project.run("-m", "bentoml", "build", "--output", "tag")
     assert built.returncode == 0, built.stderr
     tag = built.stdout.strip().rpartition("__tag__:")[2]
     given = {"RUN_ARGS": " ".join(f"--env {name}={value}" for name, value in FIRST_RUN.items())}
-    for command in commands(tag):
+    for command in commands(tag, str(tmp_path / "sbom.json")):
         done = subprocess.run(
             command,
             cwd=tempfile.gettempdir(),  # BentoML reads a template below its working folder alone
@@ -60,3 +67,8 @@ def test_the_image_serves_hardened_fits_and_ends_with_every_request_answered(pro
         )
         assert done.returncode == 0, done.stdout + done.stderr
         print(done.stdout)  # noqa: T201 - the figures
+    listed = json.loads((tmp_path / "sbom.json").read_text(encoding="utf-8"))["components"]
+    held = {f"{each['name']}=={each['version']}" for each in listed}
+    pinned = (ROOT / "requirements-bento.txt").read_text(encoding="utf-8").split()
+    assert set(pinned) <= held
+    assert any(each["purl"].startswith("pkg:deb/debian/libc6@") for each in listed)

@@ -1,5 +1,6 @@
 """The manifests, as kustomize renders them, against the published schemas and their own laws."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,12 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+
+from runners.linger import MOST_S
+from serving.grpc_settings import GrpcSettings
+from serving.parts import STOP_WITHIN_S
+from serving.record.settings import RecordSettings
+from serving.settings import FrontSettings
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -113,15 +120,54 @@ def test_every_container_is_probed_and_waits_before_it_ends(documents):
     assert {"grpc", "httpGet"} <= {kind for n, p in probes.items() if "Probe" in n for kind in p}
 
 
-def test_only_the_front_reaches_the_runners(documents):
+def test_what_a_front_may_need_to_end_is_over_before_anybody_kills_it(documents):
+    requests = max(MOST_S, FrontSettings().timeout_s)
+    record = 2 * RecordSettings().timeout_s  # what waits is written, what is read is read
+    needed = requests + GrpcSettings().grace_s + record
+    assert needed < STOP_WITHIN_S
+    for pod in pods(documents).values():
+        (container,) = pod["containers"]
+        told_after = int(container["lifecycle"]["preStop"]["exec"]["command"][-1])
+        assert told_after + STOP_WITHIN_S < pod["terminationGracePeriodSeconds"]
+
+
+def test_only_the_front_reaches_the_runners_and_who_collects_metrics(documents):
     policies = of_kind(documents, "NetworkPolicy")
     runners = policies["runners"]["spec"]
     (chosen,) = runners["podSelector"]["matchExpressions"]
     assert set(chosen["values"]) == PARTS - {"front"}
     assert runners["policyTypes"] == ["Ingress", "Egress"]
-    ((rule),) = runners["ingress"]
-    ((source),) = rule["from"]
-    assert source["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "front"
+    own, *others = [source for rule in runners["ingress"] for source in rule["from"]]
+    assert own["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "front"
+    assert "namespaceSelector" not in own
+    for each in others:
+        assert each["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
+        assert each["namespaceSelector"]["matchLabels"]
+    assert all(rule["ports"] == [{"port": 3000}] for rule in runners["ingress"])
+
+
+def test_prometheus_finds_every_pod_once_and_shows_its_key_to_those_that_know_keys(documents):
+    path = FOLDER.parent / "prometheus" / "kubernetes.yml"
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["scrape_configs"]
+    found = []
+    for each in of_kind(documents, "Deployment").values():
+        pod = each["spec"]["template"]
+        labels = [
+            pod["metadata"]["labels"][f"app.kubernetes.io/{name}"]
+            for name in ("part-of", "component")
+        ]
+        for port in pod["spec"]["containers"][0]["ports"]:
+            target = ";".join([*labels, port["name"]])
+            found += [
+                (labels[1], "authorization" in job)
+                for job in jobs
+                if re.fullmatch(job["relabel_configs"][0]["regex"], target)
+            ]
+    assert sorted(found) == [("acceptance", False), ("front", True), ("risk", False)]
+    namespaces = {
+        name for job in jobs for name in job["kubernetes_sd_configs"][0]["namespaces"]["names"]
+    }
+    assert namespaces == {each["metadata"]["namespace"] for each in documents}
 
 
 def test_every_part_reaches_the_collector_that_it_is_told_of_and_runners_nothing_else(documents):

@@ -50,6 +50,24 @@ def test_a_books_answers_are_the_services(finnt, book, decided, tmp_path):
                 assert row[name] == pytest.approx(offer[name], rel=1e-9)
 
 
+def test_on_the_frontier_a_free_price_earns_most_and_a_dearer_one_lends_less(finnt, book, tmp_path):
+    table, plot = tmp_path / "frontier.csv", tmp_path / "frontier.svg"
+    prices = ("--lowest", "-0.05", "--highest", "0.05", "--points", "3")
+    finnt(
+        "campaign",
+        "frontier",
+        "--book",
+        str(book),
+        *prices,
+        *map(str, ("--table", table, "--plot", plot)),
+    )
+    points = pd.read_csv(table)
+    assert points["capital"].tolist() == [-0.05, 0, 0.05]
+    assert points["principal"].is_monotonic_decreasing
+    assert points["profit"].idxmax() == 1
+    assert plot.read_text(encoding="utf-8").startswith("<?xml")
+
+
 def priced(server, example, wanted):
     """Return the service's answer as soon as it does, or does not, name shadow prices."""
     deadline = time.monotonic() + WITHIN_S

@@ -4,18 +4,20 @@ import asyncio
 import json
 import shutil
 import time
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 import httpx
 import pytest
 
+from serving.parts import split
 from tests.e2e.load import CHANGED_WITHIN_S, CONNECTIONS, Load, but_its_own
-from tests.e2e.project import VERSION, Project
+from tests.e2e.project import LOOPBACK, PATIENT, VERSION, Project, free_port
 
 pytest_plugins = ["tests.e2e.project"]
 
 SEVERAL = {"FINNT_FRONT_WORKERS": "2", "FINNT_RUNNER_RISK_WORKERS": "2"}
 SERVE = ("-m", "cli", "serve")
+SERVICE = "service:OfferService"
 # A rival of the published pair that prices otherwise and has a head less: put into the store, and
 # named by served-staging.json as `publish` would name it. Then what each of them decides.
 RIVAL_AND_DECISIONS = """
@@ -215,6 +217,75 @@ def test_a_pair_that_cannot_be_served_changes_nothing_and_every_front_says_why(
     load.refuse_anything_but({first: decided[first]})
     assert load.answers
     assert server.output().count(said) <= int(SEVERAL["FINNT_FRONT_WORKERS"])
+
+
+def ready(address, within_s=60):
+    """Return the address once a part answers there that it is ready."""
+    url, deadline = address.replace("tcp://", "http://"), time.monotonic() + within_s
+    while True:
+        assert time.monotonic() < deadline, f"nobody is ready at {address}"
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/readyz", timeout=5).is_success:
+                return url
+        time.sleep(0.1)
+
+
+def ended(*parts):
+    for each in parts:
+        each.tell()
+    for each in parts:
+        each.ended()
+
+
+def test_an_image_is_rolled_out_runners_first_without_one_failed_request(
+    lender, bodies, decided, served
+):
+    first, second = decided
+    environment = {
+        **{**lender.environment, **PATIENT, "FINNT_AUTH_OFF": "yes", "FINNT_GRPC_ENABLED": "no"},
+        "FINNT_RUNNER_SECRET": "rolled-" * 5,
+        "FINNT_FRONT_RELOAD_S": "0",  # what was published when its image was built is all it knows
+    }
+    replicas = {"RiskRunner": 2, "AcceptanceRunner": 1}
+    old_risk, new_risk, acceptance, old = split(SERVICE, LOOPBACK, free_port(), replicas)
+    *_, new = split(SERVICE, LOOPBACK, free_port(), replicas)
+    new.words = [*new.words[: new.words.index("--depends")], *old.words[-4:]]
+    loads = []
+
+    async def rolled_out():
+        async def begun(*parts):
+            for part in parts:
+                part.start(lender.root, environment)
+            return [await asyncio.to_thread(ready, part.address) for part in parts]
+
+        async def asked(front, pair):
+            loads.append(Load(front, bodies))
+            await stack.enter_async_context(loads[-1].running())
+            await loads[-1].until(pair)
+
+        async with AsyncExitStack() as stack:
+            stack.callback(ended, old_risk, new_risk, acceptance)
+            stack.callback(ended, old, new)
+            *_, first_url = await begun(old_risk, acceptance, old)
+            await asked(first_url, first)
+            publish(lender, served[second])
+            await begun(new_risk)
+            old_risk.tell()
+            await asyncio.to_thread(old_risk.ended)
+            (second_url,) = await begun(new)
+            await asked(second_url, second)
+            so_far = len(loads[0].answers)
+            while len(loads[0].answers) < so_far + 50:  # of a front whose own runner is gone
+                assert not loads[0].failures
+                await asyncio.sleep(0.05)
+
+    try:
+        asyncio.run(rolled_out())
+    finally:
+        publish(lender, served[first])
+    for load, pair in zip(loads, (first, second), strict=True):
+        load.refuse_anything_but(decided)
+        assert {answer["versions"]["pair"] for _, answer in load.answers} == {pair}
 
 
 def test_staging_is_served_beside_production_on_another_port(

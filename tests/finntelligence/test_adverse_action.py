@@ -21,6 +21,7 @@ from finntelligence.market import Market
 from finntelligence.offers import Application
 from finntelligence.optimiser import optimum
 from finntelligence.rules import RULES
+from finntelligence.shadow_prices import ShadowPrices
 
 VAGUE = re.compile(
     r"\bpolic|not profitable|internal standard|\bscore\b|"
@@ -198,6 +199,25 @@ def test_a_rule_about_risk_or_value_is_told_by_the_applicants_factors(simulated,
     assert told[0] == "FIELD:fico"
     assert "FIELD:home" in told
     assert len(told) <= 4
+
+
+def test_a_loan_that_only_a_limit_on_all_loans_keeps_back_is_told_so(simulated, ask):
+    better = {"fico": 800, "annual_income": 250_000, "home": "own"}
+    for features, factors in ((better, []), ({"fico": 640, "home": "rent"}, ["FIELD:fico"])):
+        free = ask(simulated, None, features, requested_term_months=24)
+        assert optimum(*free.all).offers
+        limited = replace(free.market, prices=ShadowPrices(principal=0.5))
+        first, *others = reasons_for(free._replace(market=limited))
+        assert first.code == "PORTFOLIO_LIMIT"
+        assert not first.is_factor
+        assert [reason.code for reason in others][: len(factors)] == factors
+        assert all(reason.is_factor for reason in others)
+
+
+def test_where_a_rule_leaves_nothing_no_limit_is_blamed(simulated, ask):
+    strict = ask(simulated, {"pd_cutoff": 0.0001}, {"fico": 560, "home": "rent"})
+    limited = replace(strict.market, prices=ShadowPrices(principal=0.5))
+    assert told_of(strict._replace(market=limited)) == told_of(strict)
 
 
 def test_without_a_factor_that_raises_the_risk_the_request_is_the_reason(simulated, ask):

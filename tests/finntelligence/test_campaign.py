@@ -104,6 +104,12 @@ def test_what_cannot_be_planned_is_refused_by_name(under, limits, fact):
         plan(under, limits)
 
 
+def test_limits_whose_prices_do_not_settle_are_refused(under, monkeypatch):
+    monkeypatch.setattr("finntelligence.dual._STEPS", 1)
+    with pytest.raises(InvalidDeclarationError, match="limits: the prices have not settled"):
+        plan(under, Limits(budget=0.5 * under(ShadowPrices()).principal))
+
+
 def test_along_the_frontier_less_is_lent_at_a_higher_yield(under):
     capitals = [-0.02, 0.0, 0.03, 0.08]
     points = [point for _, point in frontier(under, capitals)]

@@ -132,7 +132,7 @@ def test_a_term_longer_than_the_policys_is_brought_down_to_its_longest(simulated
 
 def test_the_least_and_longest_request_has_no_alternative(simulated, ask):
     asked = ask(simulated, requested_principal=1000, requested_term_months=60)
-    assert others(asked) == ()
+    assert not others(asked).requests
 
 
 def test_no_alternatives_are_a_mistake_to_ask_for(simulated, ask):

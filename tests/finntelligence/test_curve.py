@@ -104,6 +104,15 @@ def test_a_term_without_a_price_says_which_rule_leaves_it_none(simulated, ask):
     assert {(curve.best, curve.blocked_by) for curve in curves} == {(None, "PD_CUTOFF")}
 
 
+def test_a_term_that_only_a_shadow_price_leaves_none_says_so_at_every_price(simulated, ask):
+    applicant = ask(simulated)
+    dear = Assumptions(shadow_price=0.5).of(applicant.market)
+    for curve in price_curves(applicant.application, dear, *applicant.all[2:], 12_000):
+        assert (curve.best, curve.blocked_by) == (None, "PORTFOLIO_LIMIT")
+        assert (curve.objective <= 0).all()
+        assert None not in curve.broken
+
+
 def test_assuming_what_the_policy_says_changes_nothing(applicant):
     economics = applicant.market.policy.economics
     same = Assumptions(cost_of_funds=economics.cost_of_funds, lgd=economics.lgd)

@@ -5,7 +5,13 @@ import pytest
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from finntelligence.dual import UnmetLimitError, dual, one_of_each, whole_choice
+from finntelligence.dual import (
+    UnmetLimitError,
+    UnsettledPricesError,
+    dual,
+    one_of_each,
+    whole_choice,
+)
 
 APPLICANTS, OFFERS = 1500, 42
 
@@ -105,6 +111,17 @@ def test_a_minimum_is_reached_at_a_price_that_pays_for_it():
     found = dual(oracle, limits=1)
     assert found.prices == pytest.approx([1.0])
     assert found.bound == pytest.approx(4.0)
+
+
+def test_prices_that_have_not_settled_are_never_passed_off_as_exact(monkeypatch):
+    menu = Menu(seed=6, loss=0.9, applicants=200)
+    exact, steps = menu.dual(), 3
+    assert exact.asked > steps
+    monkeypatch.setattr("finntelligence.dual._STEPS", steps)
+    with pytest.raises(UnsettledPricesError, match="have not settled") as told:
+        menu.dual()
+    assert told.value.gap > 0
+    assert dual(one_of_each(*menu.all), 2, accuracy=1.01 * told.value.gap).asked <= steps + 1
 
 
 def test_what_no_choice_can_keep_is_told():

@@ -9,6 +9,7 @@ from finntelligence import search
 from finntelligence.cashflow import monthly_payment
 from finntelligence.grid import Cells, Grid
 from finntelligence.policy import Policy
+from finntelligence.shadow_prices import ShadowPrices
 from finntelligence.value import PD_CEILING, PD_FLOOR, default_hazard
 
 ENTRIES = [entry.name for entry in fields(Cells) if entry.name != "shape"]
@@ -63,6 +64,21 @@ def test_the_table_of_cells_has_a_row_for_each_with_every_entry_in_it(shape, see
         np.testing.assert_array_equal(
             table[:, place], np.broadcast_to(entries[name], shape).ravel()
         )
+
+
+def test_some_of_the_cells_are_their_rows_of_the_table():
+    rng = np.random.default_rng(6)
+    cells = Cells(shape=(4, 3, 2), **{name: rng.random((4, 1, 2)) for name in ENTRIES})
+    for places in ([], [7], [23, 0, 4]):
+        some = cells.at(np.array(places, dtype=int))
+        np.testing.assert_array_equal(some.table(), cells.table()[places])
+
+
+def test_without_its_charges_a_grid_is_that_of_no_shadow_prices(book, policy, grid):
+    charged = Grid.of(book, policy, ShadowPrices(principal=0.1, expected_loss=0.2, apr=0.1))
+    alone = charged.uncharged()
+    for entry in fields(Grid):
+        np.testing.assert_array_equal(getattr(alone, entry.name), getattr(grid, entry.name))
 
 
 def test_an_entry_that_does_not_broadcast_to_the_cells_is_refused():

@@ -23,12 +23,6 @@ def test_what_a_loan_is_charged_is_what_its_use_of_each_limit_costs():
     assert ALL.capital(DUALS) == pytest.approx(0.04)
 
 
-def test_a_price_of_capital_takes_the_place_of_the_limits_own():
-    steered = ALL.prices(DUALS, capital=0.06)
-    assert steered.principal - ALL.prices(DUALS).principal == pytest.approx(0.02)
-    assert (steered.expected_loss, steered.apr) == (0.3, 0.1)
-
-
 def test_only_the_limits_in_force_count():
     assert Limits(average_apr=0.1).in_force == ("average_apr",)
     np.testing.assert_allclose(Limits(average_apr=0.1).excess(USED), [240])

@@ -582,6 +582,20 @@ def test_the_rule_named_is_the_first_after_which_nothing_is_left(book, usual):
         assert optimum(*asked.all).broken == counted
 
 
+@pytest.mark.parametrize("prices", [{"principal": 0.4}, {"expected_loss": 2, "apr": 1}])
+def test_what_only_the_charge_leaves_without_a_rate_the_portfolios_limit_left(book, usual, prices):
+    prices, lost = ShadowPrices(**prices), 0
+    for seed in range(850, 870):
+        asked = usual(book, seed, COARSE | changes_of(book, "all caps"))
+        charged = asked._replace(market=replace(asked.market, prices=prices))
+        free, found = optimum(*asked.all), optimum(*charged.all)
+        left = len(free.offers) - len(found.offers)
+        named = free.broken | ({"PORTFOLIO_LIMIT": left} if left else {})
+        assert found.broken == named
+        lost += left
+    assert lost > 20
+
+
 # --- parts -------------------------------------------------------------------------------------
 
 

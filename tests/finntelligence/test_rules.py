@@ -9,6 +9,7 @@ from finntelligence import cashflow
 from finntelligence.optimiser import candidates
 from finntelligence.portfolio import Portfolio
 from finntelligence.rules import RULES
+from finntelligence.shadow_prices import ShadowPrices
 
 BY_CODE = {rule.code: rule for rule in RULES}
 CAPS = ("apr_cap", "pti_cap", "dti_cap", "pd_cutoff", "minimum_raroc")
@@ -139,6 +140,32 @@ def test_a_loan_that_is_worth_nothing_is_never_offered(book, ask, sweep):
     permitted, valued = judged("EXPECTED_LOSS", asked, asked.market.policy.ticks(), sweep)
     np.testing.assert_array_equal(permitted, valued.value.npv > 0)
     assert permitted.any()
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        ShadowPrices(),
+        ShadowPrices(principal=-0.1),
+        ShadowPrices(principal=0.05),
+        ShadowPrices(expected_loss=0.5, apr=0.3),
+    ],
+)
+def test_a_limit_on_all_loans_permits_exactly_what_is_worth_more_than_its_charge(
+    book, ask, sweep, prices
+):
+    asked = ask(book, {"economics": {"acquisition_cost": 0}})
+    charged = asked._replace(market=replace(asked.market, prices=prices))
+    rates = asked.market.policy.ticks()[::20]
+    permitted, valued = judged("PORTFOLIO_LIMIT", charged, rates, sweep)
+    terms = valued.terms
+    received = terms.principal * (1 - asked.market.policy.economics.origination_fee)
+    apr = cashflow.apr(received, terms.payment, terms.term_months)
+    charge = prices.charge(terms.principal, apr, valued.value.expected_loss)
+    np.testing.assert_allclose(valued.charge, charge, rtol=1e-12)
+    worth = valued.value.npv - charge
+    np.testing.assert_allclose(valued.objective, valued.p_accept * worth, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(permitted, (worth > 0) | (charge <= 0))
 
 
 def test_an_amount_nobody_ever_answered_to_is_never_offered(kz, ask, sweep):

@@ -16,6 +16,13 @@ def test_a_loan_is_charged_for_what_it_uses_of_each_limit():
     assert NO_PRICES.charge(1000, 0.2, 50) == 0
 
 
+def test_dearer_capital_charges_every_unit_lent_so_much_more():
+    dearer = PRICES.dearer(0.04)
+    for loan in ((1000, 0.1, 50), (7000, 0.3, 900)):
+        assert dearer.charge(*loan) - PRICES.charge(*loan) == pytest.approx(0.04 * loan[0])
+    assert dearer.dearer(-0.04) == PRICES
+
+
 def test_prices_survive_their_file():
     content = {"format": FORMAT, "prices": asdict(PRICES), "campaign": {"anything": 1}}
     assert ShadowPrices.from_mapping(content) == PRICES

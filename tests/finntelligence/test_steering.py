@@ -26,6 +26,21 @@ def test_one_steering_moves_the_price_no_further_than_a_step():
     assert after(0.0) == pytest.approx(0.05 - MOST_STEP)
 
 
+def test_until_somebody_asks_the_price_stays_as_it_is():
+    for capital in (0.0123, 0.07):
+        assert steered(COURSE, capital, []) == capital
+
+
+def test_what_other_prices_lent_is_lent_but_tells_nothing_of_these_customers():
+    own = Usage(capital=0.05, applicants=300, principal=300 * COURSE.expected(0.05))
+    others = Usage(capital=None, applicants=200, principal=200 * COURSE.expected(0.05))
+    assert COURSE.planned([own, others]) == own.principal
+    assert steered(COURSE, 0.05, [own, others]) == pytest.approx(0.05)
+    more = Usage(capital=None, applicants=200, principal=800_000.0)
+    # 900,000 + 800,000 are lent, which leaves 2,600 for each of the 500 who are still to come
+    assert steered(COURSE, 0.05, [own, more]) == pytest.approx(COURSE.price_of(2600.0))
+
+
 def test_a_budget_is_never_used_up_by_lending_at_a_discount():
     roomy = Course(applicants=1000, budget=9e6, curve=((-0.05, 7000.0), *CURVE))
     assert after(500 * 5000.0, capital=0.0, course=roomy) == 0

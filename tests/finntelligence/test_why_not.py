@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from finntelligence.offers import application
 from finntelligence.optimiser import PRICE_RANGE, candidates, optimum
 from finntelligence.portfolio import Portfolio
 from finntelligence.rules import RULES
+from finntelligence.shadow_prices import ShadowPrices
 from finntelligence.why_not import PRINCIPAL_MENU, TERM_MENU, TICK, why_not
 
 COARSE = {"tick": 0.002, "menu_size": 12}
@@ -161,6 +163,33 @@ def test_without_an_offer_of_the_amount_and_term_nothing_is_given_up(simulated, 
     answer = about(ask(simulated, {"pd_cutoff": 0.0001}))
     assert (answer.best, answer.profit_given_up) == (None, None)
     assert "PD_CUTOFF" in codes(answer)
+
+
+def test_under_shadow_prices_profits_are_compared_after_the_charge(simulated, ask):
+    free = ask(simulated, {"tick": 0.005, "menu_size": 12})
+    dear = replace(free.market, prices=ShadowPrices(principal=0.05, expected_loss=0.2, apr=0.05))
+    asked, (unlike, judged) = free._replace(market=dear), (0, 0)
+    for offer in optimum(*asked.all).offers[:3]:
+        assert about(asked, *terms_of(offer)).profit_given_up == 0
+        for rate in price_range(asked, offer.term_months):
+            answer = about(asked, *terms_of(offer)[:2], float(rate))
+            if answer.permitted:
+                assert answer.profit_given_up >= 0
+                judged += 1
+                unlike += offer.expected_profit < answer.expected_profit
+    assert judged > unlike > 0  # before the charge some others earn more
+
+
+def test_terms_that_are_worth_less_than_their_charge_are_not_permitted(simulated, ask):
+    free = ask(simulated, NO_CAPS)
+    (terms,) = [terms_of(offer) for offer in optimum(*free.all).offers[:1]]
+    prices = ShadowPrices(principal=0.5, apr=0.1)
+    answer = about(free._replace(market=replace(free.market, prices=prices)), *terms)
+    (limit,) = answer.broken
+    assert limit.code == "PORTFOLIO_LIMIT"
+    assert limit.figure == answer.npv == about(free, *terms).npv
+    assert limit.limit > 0.5 * terms[0]
+    assert (answer.best, answer.profit_given_up) == (None, None)
 
 
 # --- each rule against its limit -----------------------------------------------------------------

@@ -18,7 +18,8 @@ def written(tmp_path):
         if each.name != "depends"
         for n in (1, 16, 64)
     ]
-    about = {"machine": machine(), "rounds": 1, "seconds": 2.0, "applicants": 100}
+    trees = {"risk": 193, "acceptance": 40}
+    about = {"machine": machine(), "rounds": 1, "seconds": 2.0, "applicants": 100, "trees": trees}
     values = write(rounds, about, tmp_path)
     return tmp_path, values
 
@@ -32,7 +33,7 @@ def test_the_figures_are_under_the_keys_of_the_bars(written):
     assert not verdicts["separate_over_rival_16"]
     assert verdicts["separate_over_limit_64"]
     assert verdicts["separate_p50_1_over_rival"]
-    assert len(content["rounds"]) == len(content["medians"]) == 15
+    assert len(content["rounds"]) == len(content["medians"]) == 18
 
 
 def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):

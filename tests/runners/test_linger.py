@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import signal
 import subprocess
 import sys
@@ -10,6 +11,10 @@ from runners.linger import Leave, Linger
 
 QUIET_S = 0.5
 MOST_S = 3.0
+
+
+async def nobody(message):
+    """Whom an answer is sent to that no test looks at."""
 
 
 class Listening:
@@ -31,7 +36,7 @@ class Server:
 
     async def _answer(self, scope, receive, send):
         await asyncio.sleep(scope.get("takes", 0))
-        if send:
+        if scope["type"] == "http":
             await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
 
     def end(self, *_):
@@ -40,8 +45,8 @@ class Server:
     async def start(self):
         await self.app({"type": "lifespan"}, None, None)
 
-    async def asked(self, takes=0.0):
-        await self.app({"type": "http", "takes": takes}, None, None)
+    async def asked(self, takes=0.0, path="/coefficients"):
+        await self.app({"type": "http", "path": path, "takes": takes}, None, nobody)
         return time.monotonic()
 
     async def ended(self):
@@ -121,6 +126,20 @@ def test_a_runner_that_never_gets_quiet_ends_all_the_same(server, number):
     assert MOST_S <= asyncio.run(told()) < 20
 
 
+@pytest.mark.parametrize("path", ["/readyz", "/metrics"])
+def test_a_runner_does_not_wait_for_those_who_only_look_whether_it_is_there(server, number, path):
+    async def told():
+        await server.start()
+        at = time.monotonic()
+        looking = asyncio.create_task(server.asked(60, path))
+        signal.raise_signal(number)
+        ended = await server.ended()
+        looking.cancel()
+        return ended - at
+
+    assert asyncio.run(told()) < MOST_S
+
+
 def ended_when_told(server, *numbers):
     """Return when a server ended that is told so, without a turn of its loop in between."""
 
@@ -148,25 +167,39 @@ async def headers_of(server):
     async def send(message):
         sent.append(message)
 
-    await server.app({"type": "http"}, None, send)
+    await server.app({"type": "http", "path": "/v1/offers"}, None, send)
     return sent[0]["headers"]
 
 
-def test_a_front_takes_no_more_connections_and_says_which_answers_are_last(front, number):
-    async def told():
-        await front.start()
-        before = await headers_of(front)
-        signal.raise_signal(number)
-        assert not front.ended_at
-        while not front.servers[0].closed:
-            await asyncio.sleep(0)
-        after = await headers_of(front)
-        await front.ended()
-        return before, after
+async def before_and_after(server, number):
+    """Return the headers of an answer before a server is told to end, and of one after that."""
+    await server.start()
+    before = await headers_of(server)
+    signal.raise_signal(number)
+    assert not server.ended_at
+    await asyncio.sleep(0)
+    after = await headers_of(server)
+    await server.ended()
+    return before, after
 
-    before, after = asyncio.run(told())
+
+@pytest.mark.parametrize("kind", [Linger, Leave])
+def test_who_is_told_to_end_says_which_answers_are_last(taking_signals, number, kind):
+    before, after = asyncio.run(before_and_after(taking_signals(Server(kind)), number))
     assert before == [(b"a", b"b")]
     assert after == [(b"a", b"b"), (b"connection", b"close")]
+
+
+def test_a_front_takes_no_more_connections_once_it_is_told_to_end(front, number):
+    async def told():
+        await front.start()
+        signal.raise_signal(number)
+        while not front.servers[0].closed:
+            assert not front.ended_at
+            await asyncio.sleep(0)
+        await front.ended()
+
+    asyncio.run(told())
 
 
 def test_a_runner_stays_open_to_connections_until_it_ends(server, number):
@@ -181,30 +214,56 @@ def test_a_runner_stays_open_to_connections_until_it_ends(server, number):
 
 SERVED = """
 import sys
-from pathlib import Path
 from bentoml._internal.utils.circus import create_standalone_arbiter
 from circus.watcher import Watcher
+from pathlib import Path
 from runners.linger import mind_processes
 
 mind_processes()
-folder = Path(sys.argv[1])
-child = "import signal, sys, time, pathlib; f = pathlib.Path(sys.argv[1]);" \
-    "signal.signal(15, lambda *_: sys.exit((f / 'seen').write_text(str((f / 'uds').exists()))));" \
-    "(f / 'ready').touch(); time.sleep(60)"
-watcher = Watcher("child", sys.executable, ["-c", child, str(folder)])
+folder, child = Path(sys.argv[1]), sys.argv[2]
+watcher = Watcher("child", sys.executable, ["-c", child, str(folder)], respawn=False)
 arbiter = create_standalone_arbiter([watcher])
 arbiter.exit_stack.callback((folder / "uds").rmdir)
 arbiter.start()
 """
+TOLD = """
+import signal, sys, time, pathlib
+folder = pathlib.Path(sys.argv[1])
+said = lambda *_: sys.exit((folder / "seen").write_text(str((folder / "uds").exists())))
+signal.signal(signal.SIGTERM, said)
+(folder / "ready").touch()
+time.sleep(60)
+"""
+DYING = """
+import os, sys, time, pathlib
+folder = pathlib.Path(sys.argv[1])
+(folder / ("ready" if (folder / "died").exists() else "died")).touch()
+time.sleep(60 if (folder / "ready").exists() else 0)
+"""
+
+
+@contextlib.contextmanager
+def serving(folder, child):
+    """Run a service of one process until the context ends; it is ready on entry."""
+    (folder / "uds").mkdir()
+    with subprocess.Popen([sys.executable, "-c", SERVED, str(folder), child]) as parent:
+        try:
+            deadline = time.monotonic() + 60
+            while not (folder / "ready").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            yield
+        finally:
+            parent.terminate()
 
 
 def test_a_service_that_ends_removes_its_sockets_after_its_processes(tmp_path):
-    (tmp_path / "uds").mkdir()
-    with subprocess.Popen([sys.executable, "-c", SERVED, str(tmp_path)]) as parent:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "ready").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        parent.terminate()
+    with serving(tmp_path, TOLD):
+        pass
     assert (tmp_path / "seen").read_text() == "True"
     assert not (tmp_path / "uds").exists()
+
+
+def test_a_process_that_dies_is_replaced_in_a_container_too(tmp_path):
+    with serving(tmp_path, DYING):
+        assert (tmp_path / "died").exists()

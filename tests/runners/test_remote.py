@@ -9,9 +9,10 @@ from bentoml.exceptions import BentoMLException
 
 from finntelligence.errors import ModelUnavailableError
 from runners.arrays import ArraySerde
+from runners.asking import asked_from_afar
 from runners.envelope import sealed
 from runners.guard import SECRET
-from runners.remote import Remote, asked_from_afar
+from runners.remote import Remote
 from tests.runners.alone import alone, doubler
 
 # BentoML itself asks for what pydantic has deprecated
@@ -61,7 +62,10 @@ class Replica:
         if self.does == "babble":
             return web.Response(body=b"cos\nsystem\n.")
         sent = ArraySerde().serialize_value(ROWS * 2)
-        return web.Response(body=b"".join(sent.data), headers=sent.metadata)
+        response = web.Response(body=b"".join(sent.data), headers=sent.metadata)
+        if self.does == "leave":
+            response.headers["Connection"] = "close"
+        return response
 
     @contextlib.asynccontextmanager
     async def serving(self, path=None):
@@ -236,6 +240,16 @@ def test_a_connection_is_kept_and_renewed_after_a_while(monkeypatch):
     assert asyncio.run(connections(4)) == 1
     monkeypatch.setattr("runners.remote.RENEW_S", -1.0)
     assert asyncio.run(connections(4)) == 4
+
+
+def test_an_address_that_says_it_ends_is_left_alone_while_there_is_another():
+    async def play(made, one, other):
+        one.does = "leave"
+        for _ in range(20):
+            await made.call("coefficients", ROWS, PATIENCE_S)
+        assert (one.calls, other.calls) == (1, 19)
+
+    with_two(play)
 
 
 @pytest.mark.parametrize(

@@ -6,24 +6,20 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import xgboost as xgb
 import yaml
 from bentoml.exceptions import BentoMLException
 
 from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
-from finntelligence.explain import BASE, OFFER_GROUPS
-from finntelligence.features import feature_names, source_of
-from finntelligence.heads import Head
 from finntelligence.portfolio import Capability, Portfolio
-from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
 from finntelligence.shadow_prices import FORMAT, ShadowPrices
 from runners import store
-from runners.store import Scorer, ServedPair
+from runners.model_file import Scorer
+from runners.store import ServedPair
+from tests.runners.made import one_head, saved
 
 ROOT = Path(__file__).parents[2]
 # cases of a whole pair, by what lies beside it
@@ -51,7 +47,9 @@ answers = {}
 for root in map(Path, given["roots"]):
     try:
         pair = ServedPair("simulated", root)
-        answers[root.name] = ["serves", pair.all_versions(pair.market()[0])]
+        market, _ = pair.market()
+        assert repr(market) == repr(pair.read_market())
+        answers[root.name] = ["serves", pair.all_versions(market)]
     except Exception as error:
         answers[root.name] = [type(error).__name__, str(error)]
 found = {}
@@ -83,7 +81,7 @@ for age, name in enumerate(("gone:v1", "risk:v1", "risk:v0", pair.pair)):
 found["before, broken last"] = before()
 import runners.store
 digest, read = runners.store._digest, []
-runners.store._digest = lambda path: read.append(path) or digest(path)
+runners.store._digest = lambda content: read.append(content) or digest(content)
 pair = ServedPair("simulated", Path(given["roots"][0]))
 for _ in range(3):
     pair.stored(Capability.RISK, -1.0)
@@ -94,34 +92,6 @@ pair.stored(Capability.RISK, found["own id"])
 found["read for a known one's"] = len(read)
 print(json.dumps({"pairs": answers, "found": found}))
 """
-
-
-def one_head(model, portfolio):
-    """Return a model of one head with trees, its approved applicants all alike."""
-    features = feature_names(portfolio)
-    groups = {BASE, *OFFER_GROUPS, *(source_of(feature) for feature in features)}
-    return PriceResponse(
-        model=model,
-        portfolio=portfolio,
-        features=features,
-        basis=(),
-        heads=(Head(name="intercept", phi="one", tree=True),),
-        linear=np.zeros((1, 1)),
-        calibration=(0.0, 1.0),
-        income_fill=4000.0,
-        evidence={"reference": dict.fromkeys(groups, 0.0)},
-    )
-
-
-def saved(folder, name, model, portfolio, **changes):
-    """Save a model of one head and one tree; return the file."""
-    response = one_head(model, portfolio)
-    rows = xgb.DMatrix(np.zeros((4, len(response.features))), label=np.zeros(4))
-    booster = xgb.train({"base_score": 0.5}, rows, num_boost_round=1)
-    booster.set_attr(**{SPEC_ATTRIBUTE: json.dumps(response.to_mapping() | changes)})
-    path = folder / f"{name}.ubj"
-    booster.save_model(path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +248,8 @@ def test_impossible_shadow_prices_are_not_served(answers, case, fact):
         ("empty", "is not JSON"),
         ("broken", "is not JSON"),
         ("tag", "the model store lacks finnt-made-risk:v2"),
-        ("digest", "finnt-made-risk:v1 in the model store is not the published file"),
+        ("digest", "finnt-made-risk:v1 in the model store is not the published file: its SHA-256"),
+        ("digest", "published was 000000000000;"),
         ("file", "finnt-made-risk:v1 in the model store is not the published file"),
         ("portfolio", "finnt-made-risk:v1 declares another portfolio"),
         ("swapped", "finnt-made-acceptance:v1"),
@@ -425,22 +396,3 @@ def test_the_service_that_cannot_start_says_why_in_one_line(monkeypatch, kind):
     monkeypatch.delitem(sys.modules, "service", raising=False)
     with pytest.raises(BentoMLException, match=r"^policy\.tick: must be above 0$"):
         importlib.import_module("service")
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("rounds", [0, 20])
-def test_what_a_scorer_explains_sums_to_what_it_scores(portfolio, outputs, rounds):
-    extra = (Head(name="term", phi="term", tree=True, scale=0.3),) if outputs == 2 else ()
-    one = one_head(Capability.RISK, portfolio)
-    response = replace(one, heads=(*one.heads, *extra), linear=np.full((outputs, 1), 0.25))
-    rng = np.random.default_rng(1)
-    rows = rng.normal(size=(200, len(response.features)))
-    rows[rng.random(rows.shape) < 0.1] = np.nan
-    labels = rng.normal(size=(200, outputs))
-    named = xgb.DMatrix(rows, label=labels, feature_names=list(response.features), nthread=1)
-    grown = xgb.train({"base_score": 0.0, "nthread": 1}, named, rounds)
-    scorer = Scorer(xgb.Booster(model_file=bytearray(grown.save_raw("ubj"))), response, "made:v1")
-    parts = scorer.contributions(rows[:9])
-    assert parts.shape == (9, outputs, len(response.features) + 1)
-    np.testing.assert_allclose(parts.sum(axis=2), scorer.coefficients(rows[:9]), atol=1e-5)
-    np.testing.assert_array_equal(scorer.contributions(rows[4:5])[0], parts[4])

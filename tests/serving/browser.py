@@ -102,6 +102,17 @@ def ask(tab: Watched) -> dict:
     return answered.value.json()
 
 
+def ask_for(tab: Watched, count: int) -> Iterator[dict]:
+    """Yield the answers to so many applicants: the examples that get offers, at several amounts."""
+    tab.open()
+    examples = tab.page.locator("#example option").count() - 2  # the last of them is declined
+    amount = tab.page.locator('[name="requested_principal"]')
+    for place in range(count):
+        tab.page.select_option("#example", str(place % examples))
+        amount.fill(f"{float(amount.input_value()) * (1 - place / count / 2):.0f}")
+        yield ask(tab)
+
+
 def number(text: str) -> float:
     """Read a number as the page writes it."""
     return float(

@@ -26,7 +26,7 @@ class Model:
         try:
             await self._open[at]
         finally:
-            del self._open[at]
+            self._open.pop(at, None)
         if at in self._broken:
             raise ModelUnavailableError("broken")
         return rows * 2
@@ -35,7 +35,7 @@ class Model:
         """Have one call that is open answered; the one begun first unless another is named."""
         if self._open:
             calls = sorted(self._open)
-            self._open[calls[(at or 0) % len(calls)]].set_result(None)
+            self._open.pop(calls[(at or 0) % len(calls)]).set_result(None)
 
     @property
     def sizes(self):
@@ -57,7 +57,7 @@ def together(model, *asked, **bounds):
 
     async def all_of_them():
         coalesced = Coalescer(model, **bounds)
-        callers = [asyncio.create_task(coalesced(each)) for each in asked]
+        callers = [asyncio.ensure_future(coalesced(each)) for each in asked]
         while not all(caller.done() for caller in callers):
             await passes()
             model.finish()
@@ -69,7 +69,7 @@ def together(model, *asked, **bounds):
 def test_who_asks_alone_is_asked_for_at_once():
     async def alone():
         model = Model()
-        caller = asyncio.create_task(Coalescer(model)(rows(1)))
+        caller = asyncio.ensure_future(Coalescer(model)(rows(1)))
         await passes(3)
         assert model.sizes == [1]
         model.finish()
@@ -92,7 +92,7 @@ def test_who_comes_while_a_call_is_in_flight_shares_the_next():
         coalesced = Coalescer(model)
         callers = []
         for value in range(4):
-            callers.append(asyncio.create_task(coalesced(rows(value))))
+            callers.append(asyncio.ensure_future(coalesced(rows(value))))
             await passes()
         assert model.sizes == [1]
         model.finish()
@@ -148,9 +148,9 @@ def test_more_rows_than_may_wait_are_refused_at_once_and_those_that_wait_are_ans
     async def flood():
         model = Model()
         coalesced = Coalescer(model, most_waiting=3)
-        callers = [asyncio.create_task(coalesced(rows(0)))]
+        callers = [asyncio.ensure_future(coalesced(rows(0)))]
         await passes()
-        callers += [asyncio.create_task(coalesced(rows(value))) for value in (1, 2, 3)]
+        callers += [asyncio.ensure_future(coalesced(rows(value))) for value in (1, 2, 3)]
         await passes()
         with pytest.raises(OverloadedError):
             await coalesced(rows(4))
@@ -167,13 +167,13 @@ def test_who_goes_away_before_the_call_is_not_asked_for_and_makes_room():
     async def left():
         model = Model()
         coalesced = Coalescer(model, most_waiting=2)
-        first = asyncio.create_task(coalesced(rows(0)))
+        first = asyncio.ensure_future(coalesced(rows(0)))
         await passes()
-        going, staying = (asyncio.create_task(coalesced(rows(value))) for value in (1, 2))
+        going, staying = (asyncio.ensure_future(coalesced(rows(value))) for value in (1, 2))
         await passes()
         going.cancel()
         await passes()
-        late = asyncio.create_task(coalesced(rows(3)))
+        late = asyncio.ensure_future(coalesced(rows(3)))
         await passes()
         model.finish()
         await passes()
@@ -189,7 +189,7 @@ def test_who_goes_away_during_the_call_harms_nobody():
     async def left():
         model = Model()
         coalesced = Coalescer(model)
-        going, staying = (asyncio.create_task(coalesced(rows(value))) for value in (1, 2))
+        going, staying = (asyncio.ensure_future(coalesced(rows(value))) for value in (1, 2))
         await passes()
         going.cancel()
         await passes()
@@ -244,7 +244,7 @@ async def played(schedule, model, coalesced):
         if what == "ask":
             own = rows(*range(number, number + count), columns=columns)
             number += count
-            asked.append((own, asyncio.create_task(coalesced(own))))
+            asked.append((own, asyncio.ensure_future(coalesced(own))))
         elif what == "cancel" and asked:
             asked[count % len(asked)][1].cancel()
         elif what == "finish":

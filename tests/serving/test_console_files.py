@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from pathlib import Path
 
+from finntelligence.rules import RULES
 from serving import console
 
 STATIC = Path(console.__file__).with_name("static")
@@ -24,6 +25,11 @@ def test_the_page_may_load_and_send_only_here_and_run_nothing_inline(client):
 def test_all_of_it_is_small():
     files = [path for path in STATIC.rglob("*") if path.is_file()]
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < MOST_BYTES
+
+
+def test_the_page_has_words_for_every_rule():
+    words = (STATIC / "format.js").read_text(encoding="utf-8")
+    assert [rule.code for rule in RULES if f'  {rule.code}: "' not in words] == []
 
 
 def test_the_charting_library_is_the_published_one_to_the_byte():

@@ -47,7 +47,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(server_context, "service_name", "front")
     monkeypatch.setattr(server_context, "bento_name", "made")
     monkeypatch.setattr(server_context, "bento_version", "v1")
-    bound_traffic(ROUTES, "front")
+    bound_traffic(lambda: ROUTES, "front")
     name = next(NAMES)
     app = instruments.RunnerTrafficMetricsMiddleware(Starlette(routes=ROUTES), namespace=name)
 

@@ -1,4 +1,5 @@
 import ast
+import os
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_every_setting_comes_from_its_variable(kind, name, monkeypatch):
         (kind, name, value)
         for kind, name in FIELDS
         for value in ("-1", "0", "1e12", "nan", "many", "")
-        if (name, value) != ("reload_s", "0")  # the one thing that can be turned off
+        if (name, value) not in (("reload_s", "0"), ("workers", "0"))  # off, and our own choice
     ],
 )
 def test_an_impossible_value_is_refused_by_name(kind, name, value, monkeypatch):
@@ -55,6 +56,13 @@ def test_looking_for_new_pairs_can_be_turned_off(monkeypatch):
     assert FrontSettings().reload_s == 0
 
 
+def test_a_front_has_a_process_for_each_core_where_the_models_live_in_it():
+    cores = len(os.sched_getaffinity(0))
+    assert FrontSettings().chosen(embedded=True).workers == cores
+    assert FrontSettings().chosen(embedded=False).workers == 1
+    assert FrontSettings(workers=3).chosen(embedded=True).workers == 3
+
+
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_every_setting_says_what_it_means(kind, name):
     assert kind.model_fields[name].description.endswith(".")
@@ -66,7 +74,7 @@ def test_no_two_settings_share_a_variable():
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_every_setting_is_read_by_what_it_sets(kind, name):
-    readers = [ROOT / "service.py", ROOT / "serving" / "front.py"]
+    readers = [ROOT / "service.py", *ROOT.glob("serving/*.py")]
     if kind is RunnerSettings:
         readers = [*ROOT.glob("runners/*.py"), ROOT / "cli" / "offers.py"]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in readers]

@@ -51,8 +51,7 @@ def test_who_goes_away_is_not_answered_and_harms_nobody():
     square = Together(squares)
 
     async def one_leaves():
-        leaves, stays = asyncio.create_task(square(2)), asyncio.create_task(square(3))
-        await asyncio.sleep(0)
+        leaves, stays = square(2), square(3)
         leaves.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaves

@@ -11,26 +11,38 @@ import { offersTable } from "./offers.js";
 import { priceView } from "./price.js";
 import { whatIfView } from "./what-if.js";
 
-const VIEWS = { price: priceView, "what-if": whatIfView, decisions: decisionsView, models: modelsView };
+const VIEWS = {
+  price: priceView,
+  "what-if": whatIfView,
+  decisions: decisionsView,
+  models: modelsView,
+};
 const RECENT = "finnt.recent";
 const THEME = "finnt.theme";
 const MOST_RECENT = 20;
+const SOON_MS = 300; // browsers refuse an address that changes with every step of a slider
+const NO_KEY = [401, 403];
+
+let addressing;
 
 const page = {
   state: null,
   answer: null,
+  asked: null,
   described: null,
   portfolio: null,
   wide: null,
   offersTable,
 
-  /** Change what the address says; the view that asked shows it itself. */
-  update(changes) {
+  /** Change what the address says, soon if it may change again; the view that asked shows it itself. */
+  update(changes, { later = false } = {}) {
     Object.assign(page.state, changes);
-    history.replaceState(null, "", written(page.state));
+    if (later) addressing ??= setTimeout(addressed, SOON_MS);
+    else addressed();
   },
 
   open(view, changes = {}) {
+    addressed();
     Object.assign(page.state, changes, { view });
     history.pushState(null, "", written(page.state));
     draw();
@@ -44,38 +56,75 @@ const page = {
   /** Say what went wrong in the service's own words, and what to do about it. */
   fail(error) {
     if (!error.title) console.warn(error);
-    const advice = error.status === 401 || error.status === 403 ? "Give a key that may do this, with the button API key above." : null;
-    const named = (error.errors ?? []).map((each) => h("li", null, `${each.field} ${each.problem}`));
-    show(byId("problem"), h("h2", null, error.title ?? "The page cannot show this"), h("p", null, named.length ? null : error.message), named.length ? h("ul", null, named) : null, advice && h("p", null, advice));
+    const named = (error.errors ?? []).map((each) =>
+      h("li", null, `${each.field} ${each.problem}`),
+    );
+    show(
+      byId("problem"),
+      h("h2", null, error.title ?? "The page cannot show this"),
+      named.length ? h("ul", null, named) : h("p", null, error.message),
+      NO_KEY.includes(error.status) &&
+        h("p", null, "Give a key that may do this, with the button API key above."),
+      error.wait && h("p", null, `Ask again in ${error.wait} s.`),
+    );
     byId("problem").hidden = false;
   },
 
+  /** Decisions of this tab, the last one first. */
   recent: () => JSON.parse(sessionStorage.getItem(RECENT) ?? "[]"),
   remember(id) {
     sessionStorage.setItem(RECENT, JSON.stringify([id, ...page.recent()].slice(0, MOST_RECENT)));
   },
 };
 
+function addressed() {
+  clearTimeout(addressing);
+  addressing = undefined;
+  if (page.state) history.replaceState(null, "", written(page.state));
+}
+
 function draw() {
   page.clear();
   page.wide = null;
   for (const button of byId("views").children) {
-    if (button.dataset.view === page.state.view) button.setAttribute("aria-current", "page");
+    const shown = button.dataset.view === page.state.view;
+    if (shown) button.setAttribute("aria-current", "page");
     else button.removeAttribute("aria-current");
+    if (shown) document.title = `${button.textContent} · Finntelligence`;
   }
   show(byId("view"), VIEWS[page.state.view](page));
 }
 
-/** The state that an address holds, with whatever it lacks. */
-function restored() {
-  const found = read(location.hash) ?? {};
-  const { application } = found;
-  const usable = application && typeof application.features === "object" && application.features !== null;
-  return {
-    selected: 0, decision: null, what: null, find: null, ...found,
-    view: Object.hasOwn(VIEWS, found.view) ? found.view : "price",
-    application: usable ? application : structuredClone(page.described.example),
+/** Show the state that the address holds, with whatever it lacks. */
+function restore() {
+  clearTimeout(addressing);
+  addressing = undefined;
+  const { name } = page.portfolio;
+  const found = read(location.hash);
+  const foreign = (found?.portfolio ?? name) !== name;
+  const usable = foreign ? {} : (found ?? {});
+  page.state = {
+    selected: 0,
+    decision: null,
+    what: null,
+    find: null,
+    application: structuredClone(page.described.example),
+    ...usable,
+    view: Object.hasOwn(VIEWS, usable.view) ? usable.view : "price",
+    portfolio: name,
   };
+  draw();
+  if (foreign)
+    page.fail({
+      title: "The link is to another book",
+      message: `It is about ${found.portfolio}, and this service prices ${name}. Its own example is shown instead.`,
+    });
+  if (found === null)
+    page.fail({
+      title: "The link is damaged",
+      message:
+        "Nothing of it can be read. Ask for it again; the book’s own example is shown instead.",
+    });
 }
 
 function themed(theme) {
@@ -92,11 +141,14 @@ function tools() {
   themed(chosen());
   preferred.addEventListener("change", () => themed(chosen()));
   byId("theme").addEventListener("click", () => {
-    localStorage.setItem(THEME, document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+    localStorage.setItem(
+      THEME,
+      document.documentElement.dataset.theme === "dark" ? "light" : "dark",
+    );
     themed(chosen());
   });
   byId("copy-link").addEventListener("click", async () => {
-    history.replaceState(null, "", written(page.state));
+    addressed();
     try {
       await navigator.clipboard.writeText(location.href);
       say("Link copied");
@@ -105,9 +157,14 @@ function tools() {
       say("The address of this page is the link");
       byId("copy-link").textContent = "See address";
     }
-    setTimeout(() => { byId("copy-link").textContent = "Copy link"; }, 1500);
+    setTimeout(() => {
+      byId("copy-link").textContent = "Copy link";
+    }, 1500);
   });
-  byId("key-button").addEventListener("click", () => { byId("key").value = key.read(); byId("key-dialog").showModal(); });
+  byId("key-button").addEventListener("click", () => {
+    byId("key").value = key.read();
+    byId("key-dialog").showModal();
+  });
   byId("key-dialog").addEventListener("close", () => {
     const { returnValue } = byId("key-dialog");
     if (returnValue === "keep") key.keep(byId("key").value.trim());
@@ -116,9 +173,17 @@ function tools() {
     keyed();
     if (returnValue === "keep" || returnValue === "forget") start();
   });
-  byId("skip").addEventListener("click", (event) => { event.preventDefault(); byId("main").focus(); });
-  for (const button of byId("views").children) button.addEventListener("click", () => page.open(button.dataset.view));
-  addEventListener("popstate", () => { if (page.described) { page.state = restored(); draw(); } });
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
+  for (const button of byId("views").children) {
+    button.addEventListener("click", () => page.state && page.open(button.dataset.view));
+  }
+  addEventListener("popstate", () => {
+    if (page.described) restore();
+  });
+  addEventListener("pagehide", addressed);
   matchMedia("(max-width: 640px)").addEventListener("change", () => page.wide?.());
   keyed();
 }
@@ -133,12 +198,25 @@ async function start() {
     page.described = described(await api.description());
     const status = await api.status();
     page.portfolio = status.portfolio;
-    show(byId("served"), h("strong", null, status.portfolio.name), ` ${status.pair} `, h("span", { class: status.status === "ready" ? "good" : "bad" }, status.status));
-    page.state = restored();
-    draw();
+    show(
+      byId("served"),
+      h("strong", null, status.portfolio.name),
+      ` ${status.pair} `,
+      h("span", { class: status.status === "ready" ? "good" : "bad" }, status.status),
+    );
+    restore();
   } catch (error) {
     page.fail(error);
-    show(byId("view"), h("div", { class: "empty" }, h("h2", null, "Nothing to show yet"), h("p", null, "The service did not say what it serves."), h("button", { type: "button", onclick: start }, "Try again")));
+    show(
+      byId("view"),
+      h(
+        "div",
+        { class: "empty" },
+        h("h2", null, "Nothing to show yet"),
+        h("p", null, "The service did not say what it serves."),
+        h("button", { type: "button", onclick: start }, "Try again"),
+      ),
+    );
   }
 }
 

@@ -7,16 +7,21 @@ import { meaning, plain, words } from "./format.js";
 export function described(document) {
   const schema = document.components.schemas.OfferRequest.properties;
   const features = schema.features;
-  const own = ["requested_principal", "requested_term_months"].map((name) => [name, { ...schema[name], required: true }]);
-  const theirs = Object.entries(features.properties)
-    .map(([name, each]) => [`features.${name}`, { ...each, required: (features.required ?? []).includes(name) }]);
+  const own = ["requested_principal", "requested_term_months"].map((name) => [
+    name,
+    { ...schema[name], required: true },
+  ]);
+  const theirs = Object.entries(features.properties).map(([name, each]) => [
+    `features.${name}`,
+    { ...each, required: (features.required ?? []).includes(name) },
+  ]);
   theirs.sort(([, a], [, b]) => b.required - a.required);
   const asked = document.paths["/v1/offers"].post.requestBody.content["application/json"];
   return { fields: new Map([...own, ...theirs]), example: asked.example };
 }
 
-export const read = (application, path) => path.startsWith("features.")
-  ? application.features?.[path.slice(9)] : application[path];
+export const read = (application, path) =>
+  path.startsWith("features.") ? application.features?.[path.slice(9)] : application[path];
 
 export function changed(application, path, value) {
   if (!path.startsWith("features.")) return { ...application, [path]: value };
@@ -49,13 +54,27 @@ function control(id, path, schema, value, change) {
   if (schema.enum) {
     const choices = schema.enum.filter((choice) => choice !== null);
     const known = text === "" || choices.some((choice) => String(choice) === text);
-    return h("select", { ...attributes, onchange: (event) => change(typed(event.target.value, schema)) },
-      (!schema.required || text === "" || !known) && h("option", { value: "", selected: text === "" }, schema.required ? "choose" : "unknown"),
+    return h(
+      "select",
+      { ...attributes, onchange: (event) => change(typed(event.target.value, schema)) },
+      (!schema.required || text === "" || !known) &&
+        h("option", { value: "", selected: text === "" }, schema.required ? "choose" : "unknown"),
       !known && h("option", { value: text, selected: true }, text),
-      choices.map((choice) => h("option", { value: String(choice), selected: String(choice) === text }, words(String(choice)))));
+      choices.map((choice) =>
+        h(
+          "option",
+          { value: String(choice), selected: String(choice) === text },
+          words(String(choice)),
+        ),
+      ),
+    );
   }
   return h("input", {
-    ...attributes, type: "text", inputmode: "decimal", autocomplete: "off", value: text,
+    ...attributes,
+    type: "text",
+    inputmode: "decimal",
+    autocomplete: "off",
+    value: text,
     placeholder: schema.required ? null : "unknown",
     oninput: (event) => change(typed(event.target.value.trim(), schema)),
   });
@@ -65,11 +84,14 @@ function control(id, path, schema, value, change) {
 export function rows(fields, application, change, prefix = "f") {
   return [...fields].map(([path, schema]) => {
     const id = `${prefix}-${path.replaceAll(".", "-")}`;
-    return h("div", { class: "field", "data-field": path },
+    return h(
+      "div",
+      { class: "field", "data-field": path },
       h("label", { for: id }, label(path, schema)),
       control(id, path, schema, read(application, path), (value) => change(path, value)),
       h("small", { id: `${id}-bounds` }, bounds(schema), schema.required ? "" : " · optional"),
-      h("p", { id: `${id}-problem`, class: "wrong", hidden: true }));
+      h("p", { id: `${id}-problem`, class: "wrong", hidden: true }),
+    );
   });
 }
 
@@ -84,9 +106,10 @@ export function mark(form, errors) {
     if (found.length) input.setAttribute("aria-invalid", "true");
     else input.removeAttribute("aria-invalid");
   }
-  const named = new Set([...form.querySelectorAll(".field[data-field]")].map((field) => field.dataset.field));
+  const named = new Set(
+    [...form.querySelectorAll(".field[data-field]")].map((field) => field.dataset.field),
+  );
   for (const error of errors) if (!named.has(error.field)) left.push(error);
-  form.querySelector("[aria-invalid]")?.focus();
   return left;
 }
 
