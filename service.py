@@ -196,6 +196,6 @@ def _loaded_models(versions: tuple[tuple[str, str], ...], _: str) -> "Models":
 _service: Any = OfferService  # the decorator made a Service of it
 bound_traffic(lambda: _app.routes, _service.name)
 _service.add_asgi_middleware(Leave)  # the first added is outermost
-stand_before(_service, _app, _gate, _settings)
 with in_one_line():
     tracing.watch(OfferService, RiskRunner, AcceptanceRunner)
+stand_before(_service, _app, _gate, _settings)  # the last: nothing behind it sees every request

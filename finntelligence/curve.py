@@ -166,7 +166,7 @@ def _curve(
         p_accept=p_accept,
         pd_lifetime=np.broadcast_to(valued.pd_lifetime, shape),
         npv=npv,
-        expected_profit=p_accept * npv,
+        expected_profit=np.broadcast_to(valued.expected_profit, shape),
         objective=np.broadcast_to(valued.objective, shape),
         broken=tuple(
             code if cell.first <= tick <= cell.final else PRICE_RANGE

@@ -1,4 +1,4 @@
-"""Applicants as numbers: one encoding for a single row, a book, training and serving."""
+"""Applicants as numbers: one encoding for a book and, to the bit, for a single row."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -191,7 +191,8 @@ class Optima:
 
     def peak(self, place: int) -> Peak:
         """Return what was found for the cell at one place of the arrays."""
-        return Peak._make([each[place] for each in self.lists.values()])
+        lists = self.lists
+        return Peak._make([lists[name][place] for name in Peak._fields])
 
 
 @lru_cache(maxsize=64)  # the same under most of the economics that anyone asks "what if" of

@@ -162,7 +162,7 @@ def first_broken(
         return code
     if cell.last < cell.first:
         return "PD_CUTOFF"
-    if cell.limited:
+    if cell.limited:  # without the charge there is a rate that keeps the rules below
         return "PORTFOLIO_LIMIT"
     if market.policy.minimum_raroc is not None:
         rates = market.grid.ticks[cell.first : cell.last + 1]

@@ -169,6 +169,7 @@ def main(
             for model, scorer in ServedPair(BOOK).market()[1].items()
         },
     }
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         refuse_missing_tools()
         with TemporaryDirectory() as own:

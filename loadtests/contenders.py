@@ -16,6 +16,8 @@ from typing import Literal
 import httpx
 import psutil
 
+from serving.settings import FrontSettings
+
 __all__ = ["CONTENDERS", "CannotStartError", "Contender", "Running", "running"]
 
 _HOST = "127.0.0.1"
@@ -59,13 +61,13 @@ def _rival(processes: int) -> tuple[str, ...]:
 
 
 _LIMIT = (*_bento("loadtests.limit:LimitService"), "--arg", "answer={folder}/answer.json")
-_CORES = len(os.sched_getaffinity(0))
+_CORES = FrontSettings().chosen(embedded=True).workers
 CONTENDERS = (
     Contender(
         name="separate",
         letter="a",
         said="this service, models in runners of their own (the default); (c) is its gRPC door",
-        command=_SERVE,
+        command=(*_SERVE, "--topology", "separate"),
         grpc=True,
     ),
     Contender(
@@ -157,7 +159,7 @@ def running(contender: Contender, folder: Path) -> Iterator[Running]:
     said = {
         "BENTOML_DO_NOT_TRACK": "True",
         "FINNT_AUTH_OFF": "yes",
-        "FINNT_FRONT_WORKERS": str(contender.front),
+        **({"FINNT_FRONT_WORKERS": str(contender.front)} if contender.front else {}),
         "FINNT_GRPC_PORT": str(grpc_port),
         "FINNT_RECORD_URL": f"sqlite:///{own}/decisions.db",
         "FINNT_RUNNER_SECRET": secrets.token_hex(32),

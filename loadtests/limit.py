@@ -64,5 +64,5 @@ class LimitService:
 
 _service: Any = LimitService  # the decorator made a Service of it
 _service.add_asgi_middleware(Leave)
-stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)
 tracing.watch(LimitService)
+stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)

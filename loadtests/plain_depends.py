@@ -122,5 +122,5 @@ class PlainService:
 
 _service: Any = PlainService  # the decorator made a Service of it
 _service.add_asgi_middleware(Leave)
-stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)
 tracing.watch(PlainService, RiskRunner, AcceptanceRunner)
+stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)

@@ -77,7 +77,10 @@ def scorer_of(content: bytes, response: PriceResponse, version: str) -> Scorer:
     """
     import xgboost as xgb
 
-    booster = xgb.Booster(model_file=bytearray(content))
+    try:
+        booster = xgb.Booster(model_file=bytearray(content))
+    except xgb.core.XGBoostError as error:
+        raise ModelMismatchError("cannot be read by this XGBoost") from error
     booster.set_param({"nthread": 1})  # of a few rows more threads only wait, and burn a core
     outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
     response.refuse_other(response.model, response.portfolio, outputs)

@@ -28,7 +28,7 @@ KEPT = 3
 class Scorers:
     """The models asked for last, by id; `find` brings another, or None where there is none.
 
-    Not for several threads: BentoML gives a runner process one (its setting `threads`).
+    Not for several threads: a runner asks in its event loop, which loading a successor holds up.
     """
 
     def __init__(self, first: Scorer, first_id: float, find: Callable[[float], Scorer | None]):

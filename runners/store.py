@@ -232,6 +232,10 @@ class ServedPair:
         """Read one model's file, verified to the byte; return what it says of itself, and all."""
         entry = self._entry(model)
         content = _bytes_of(Path(self._resolved(model).path) / entry["file"])
+        if not content:
+            raise ModelMismatchError(
+                f"the file of {entry['tag']} is missing in the model store; {self.repair}"
+            )
         if (found := _digest(content)) != entry["sha256"]:
             raise ModelMismatchError(
                 f"{entry['tag']} in the model store is not the published file: its SHA-256 is "
@@ -312,8 +316,8 @@ def _digest(content: bytes) -> str:
 
 
 def _bytes_of(path: Path) -> bytes:
-    """Return what a file holds; nothing where there is none."""
+    """Return what a file holds; nothing where there is none that can be read."""
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return b""

@@ -19,7 +19,8 @@ class Straight:
     """ASGI middleware: a request for one of a door's own pages goes to it by the shortest way.
 
     The way through BentoML's own application and router leads to the same place, and takes as long
-    as to validate and record a request. Patterns and what is BentoML's go it still.
+    as to validate and record a request. Patterns and what is BentoML's go it still. BentoML's CORS
+    middleware, which is off by default, is on that way: no other site's pages are answered.
     """
 
     def __init__(self, app: ASGIApp, door: Starlette) -> None:
@@ -38,7 +39,7 @@ class Straight:
 def stand_before(
     service: Any, door: Starlette, gate: "Callable[[], Gate]", settings: FrontSettings
 ) -> None:
-    """Put them before a Bento service; whatever it already has stays outermost.
+    """Put them before a Bento service; what it already has stays outermost, what comes is unseen.
 
     `door` is the ASGI application that the service mounts. Only a process that answers for the
     service makes them, and its gate.

@@ -8,6 +8,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,7 +97,7 @@ class Engine:
         degrades = self.market.policy.degrade is not None
         object.__setattr__(self, "listed", at_list_price(self.market) if degrades else None)
         object.__setattr__(self, "row", RowEncoder(self.market.portfolio))
-        object.__setattr__(self, "optimum", Together(self._optima))
+        object.__setattr__(self, "optimum", Together(partial(_optima, self.market)))
 
     @classmethod
     def of_scorers(
@@ -115,10 +116,6 @@ class Engine:
             explain_risk=in_process(scorers["risk"].contributions),
             documents=documents or {},
         )
-
-    def _optima(self, asked: Sequence[Asked]) -> list[Optimum]:
-        applications, risk, acceptance = zip(*asked, strict=True)
-        return optima(applications, self.market, np.stack(risk), np.stack(acceptance))
 
     async def score(self, rows: Array) -> tuple[Array, Array]:
         """Ask both models at once about n rows; return coefficients, each (n, heads), risk first.
@@ -145,6 +142,11 @@ class Engine:
             return await self.spared(rows)
         except ModelUnavailableError:
             return None
+
+
+def _optima(market: Market, asked: Sequence[Asked]) -> list[Optimum]:
+    applications, risk, acceptance = zip(*asked, strict=True)
+    return optima(applications, market, np.stack(risk), np.stack(acceptance))
 
 
 async def handle(

@@ -1,21 +1,32 @@
 """Protobuf messages and plain content, as JSON would hold it: a pair of converters.
 
-Descriptors are `Any` here: the stubs have two kinds of them, of which either may come.
+What is to be done with each field of a kind of message is found out once: to ask a descriptor takes
+longer than to convert. Descriptors are `Any` here: the stubs have two kinds of them, of which
+either may come.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
 __all__ = ["from_message", "to_message"]
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+Convert = Callable[[Any], Any]
 
 _VALUE = "finntelligence.v1.Value"
 _TIMESTAMP = "google.protobuf.Timestamp"
 _UNSPECIFIED = "UNSPECIFIED"
+
+
+class _Way(NamedTuple):
+    """How one field is converted; `may_lack` says that a message knows whether it is there."""
+
+    name: str
+    may_lack: bool
+    convert: Convert
 
 
 def from_message(message: Message, *, whole: bool = False) -> dict[str, Any]:
@@ -23,13 +34,12 @@ def from_message(message: Message, *, whole: bool = False) -> dict[str, Any]:
 
     A request must tell what its caller left out; an answer's model may want every key.
     """
-    convert = partial(_plain, whole=whole)
     content = {}
-    for field in message.DESCRIPTOR.fields:
-        absent = field.has_presence and not message.HasField(field.name)
-        plain = None if absent else _each(field, getattr(message, field.name), convert)
+    for name, may_lack, convert in _ways_from(message.DESCRIPTOR, whole):
+        absent = may_lack and not message.HasField(name)
+        plain = None if absent else convert(getattr(message, name))
         if whole or plain is not None:
-            content[field.name] = plain
+            content[name] = plain
     return content
 
 
@@ -39,46 +49,67 @@ def to_message(kind: type[AnyMessage], content: Mapping[str, Any]) -> AnyMessage
 
 
 def _filled(kind: Any, content: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        field.name: _each(field, content[field.name], _typed)
-        for field in kind.fields
-        if content.get(field.name) is not None
-    }
+    filled = {}
+    for name, _, convert in _ways_to(kind):
+        value = content.get(name)
+        if value is not None:
+            filled[name] = convert(value)
+    return filled
 
 
-def _each(field: Any, value: Any, convert: Callable[[Any, Any], Any]) -> Any:
-    """Convert a value, each of a list, or each value of a map."""
+@cache
+def _ways_from(kind: Any, whole: bool) -> tuple[_Way, ...]:
+    def plain(field: Any) -> Convert:
+        if field.enum_type is not None:
+            return partial(_word, field.enum_type)
+        if field.message_type is None:
+            return _same
+        named = {_VALUE: _of_value, _TIMESTAMP: _of_timestamp}
+        return named.get(field.message_type.full_name) or partial(from_message, whole=whole)
+
+    return tuple(_Way(each.name, each.has_presence, _each(each, plain)) for each in kind.fields)
+
+
+@cache
+def _ways_to(kind: Any) -> tuple[_Way, ...]:
+    def typed(field: Any) -> Convert:
+        if field.enum_type is not None:
+            prefix = _prefix(field.enum_type)
+            return lambda value: prefix + value.upper()
+        if field.message_type is None or field.message_type.full_name == _TIMESTAMP:
+            return _same
+        if field.message_type.full_name == _VALUE:
+            return _to_value
+        return partial(_filled, field.message_type)
+
+    return tuple(_Way(each.name, each.has_presence, _each(each, typed)) for each in kind.fields)
+
+
+def _each(field: Any, of: Callable[[Any], Convert]) -> Convert:
+    """Return what converts a value, each of a list, or each value of a map."""
     kind = field.message_type
     if kind is not None and kind.GetOptions().map_entry:
-        inner = kind.fields_by_name["value"]
-        return {key: convert(inner, value[key]) for key in value}
-    if field.is_repeated:
-        return [convert(field, each) for each in value]
-    return convert(field, value)
+        convert = of(kind.fields_by_name["value"])
+        return lambda value: {key: convert(value[key]) for key in value}
+    convert = of(field)
+    return (lambda value: [convert(each) for each in value]) if field.is_repeated else convert
 
 
-def _plain(field: Any, value: Any, *, whole: bool) -> Any:
-    if field.enum_type is not None:
-        return _word(field.enum_type, value)
-    if field.message_type is None:
-        return value
-    if field.message_type.full_name == _VALUE:
-        kind = value.WhichOneof("kind")
-        return kind and getattr(value, kind)
-    if field.message_type.full_name == _TIMESTAMP:
-        return value.ToJsonString()
-    return from_message(value, whole=whole)
+def _same(value: Any) -> Any:
+    return value
 
 
-def _typed(field: Any, value: Any) -> Any:
-    if field.enum_type is not None:
-        return _prefix(field.enum_type) + value.upper()
-    if field.message_type is None or field.message_type.full_name == _TIMESTAMP:
-        return value
-    if field.message_type.full_name == _VALUE:
-        kind = "text" if isinstance(value, str) else "number"
-        return {} if value is None else {kind: value}
-    return _filled(field.message_type, value)
+def _of_timestamp(value: Any) -> str:
+    return str(value.ToJsonString())
+
+
+def _of_value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    return kind and getattr(value, kind)
+
+
+def _to_value(value: Any) -> dict[str, Any]:
+    return {} if value is None else {"text" if isinstance(value, str) else "number": value}
 
 
 def _prefix(kind: Any) -> str:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from finntelligence.errors import FieldProblem, InvalidApplicationError
 from finntelligence.experiment import applicant_key
-from finntelligence.features import application_columns, design_matrix
 from finntelligence.quote import quote
 from serving import metrics, wire, wire_quotes
 from serving.handler import Engine, handle, log_decision
@@ -168,8 +167,7 @@ class Operations:
         with stage("validate"):
             asked = validated(wire_quotes.QuoteRequest, content)
             application = wire.to_core(asked, market.portfolio)
-        row = design_matrix(market.portfolio, application_columns(application))
-        risk, acceptance = await engine.score(row)
+        risk, acceptance = await engine.score(engine.row(application))
         principal, term_months, rate = wire_quotes.terms(asked)
         found = quote(
             application,

@@ -1,12 +1,15 @@
 """Settings of the front service, from the environment (FINNT_FRONT_... and its neighbours)."""
 
-import os
 from typing import Literal, Self
 
+from bentoml._internal.resource import CpuResource
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["CoalesceSettings", "FrontSettings", "TopologySettings"]
+
+
+_MOST_WORKERS = 64
 
 
 class FrontSettings(BaseSettings):
@@ -17,7 +20,7 @@ class FrontSettings(BaseSettings):
     workers: int = Field(
         0,
         ge=0,
-        le=64,
+        le=_MOST_WORKERS,
         description="Processes of the front service; 0 is one, or one for each core where the "
         "models live in them.",
     )
@@ -44,8 +47,9 @@ class FrontSettings(BaseSettings):
 
         Beside runners a second front would take from them what it gains (docs/speed.md).
         """
-        cores = len(os.sched_getaffinity(0)) if embedded else 1
-        return self.model_copy(update={"workers": self.workers or cores})
+        cores = CpuResource.from_system() if embedded else 1  # as many as a container may use
+        workers = self.workers or min(max(int(cores), 1), _MOST_WORKERS)
+        return self.model_copy(update={"workers": workers})
 
 
 class CoalesceSettings(BaseSettings):

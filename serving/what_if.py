@@ -2,7 +2,6 @@
 
 from finntelligence import cashflow
 from finntelligence.curve import price_curves
-from finntelligence.features import application_columns, design_matrix
 from finntelligence.optimiser import optimum
 from finntelligence.quote import quote
 from serving import wire, wire_curves, wire_quotes
@@ -25,8 +24,7 @@ async def what_if(asked: wire_curves.CurveRequest, engine: Engine) -> wire_curve
         assumed = asked.assume.to_core()
         market = assumed.of(engine.market)
         amount = wire_curves.permitted_amount(asked, application, market.policy)
-    row = design_matrix(portfolio, application_columns(application))
-    risk, acceptance = await engine.score(row)
+    risk, acceptance = await engine.score(engine.row(application))
     question = (application, market, risk[0], acceptance[0])
     with stage("decide"):
         offers = optimum(*question).offers

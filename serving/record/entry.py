@@ -63,13 +63,16 @@ class Entry:
     def to_content(self) -> dict[str, Any]:
         """Return the JSON that is recorded; the inverse of `from_content`."""
         # not `asdict`, which copies every leaf
-        content = {each.name: getattr(self, each.name) for each in fields(self)}
+        content = {name: getattr(self, name) for name in _NAMES}
         return {**content, "at": self.at.astimezone(UTC).isoformat()}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> "Entry":
         """Read what was recorded."""
         return cls(**{**content, "at": datetime.fromisoformat(content["at"])})
+
+
+_NAMES = tuple(each.name for each in fields(Entry))
 
 
 class OutcomeKind(StrEnum):

@@ -103,7 +103,7 @@ class Writer:
         self.name = uuid.uuid4().hex
         self._head: Head | None = None
         self._waiting: deque[_Waiting] = deque()
-        self._gathered: list[_Waiting] = []
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._turn = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="decision-record", daemon=True)
@@ -112,7 +112,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Entries that wait to be written."""
-        return len(self._waiting) + len(self._gathered)
+        return len(self._waiting) + sum(map(len, list(self._gathered.values())))
 
     def submit(self, work: Work) -> "asyncio.Future[Any]":
         """Queue one entry; the future's result is the work's, once it is durable.
@@ -129,14 +129,15 @@ class Writer:
         if self.waiting >= self._queue:
             raise RecordUnavailableError("the decision record cannot keep up; try again")
         item = _Waiting(work, loop.create_future())
-        if not self._gathered:
-            loop.call_soon(self._hand_over)
-        self._gathered.append(item)
+        if loop not in self._gathered:
+            self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        self._gathered[loop].append(item)
         return item.done
 
-    def _hand_over(self) -> None:
-        """Give the thread what was gathered: to wake it costs more than a few entries."""
-        gathered, self._gathered = self._gathered, []
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give the thread what a loop gathered: to wake it costs more than a few entries."""
+        gathered = self._gathered.pop(loop)
         with self._turn:
             if not self._closing:
                 self._waiting.extend(gathered)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from finntelligence.features import (
     REQUEST_FEATURES,
+    RowEncoder,
     application_columns,
     columns_of,
     design_matrix,
@@ -54,6 +55,7 @@ def test_an_application_is_encoded_like_its_row_in_a_book(book, requests, data):
     row = design_matrix(book, alone)
     twice = design_matrix(book, {name: np.concatenate([v, v]) for name, v in alone.items()})
     assert row.tobytes() == twice[0].tobytes() == twice[1].tobytes()
+    assert row.tobytes() == RowEncoder(book)(asked).tobytes()
     by_name = dict(zip(feature_names(book), row[0], strict=True))
     assert by_name["requested_principal"] == asked.requested_principal
     assert by_name["requested_term_months"] == asked.requested_term_months

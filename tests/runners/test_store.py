@@ -250,7 +250,7 @@ def test_impossible_shadow_prices_are_not_served(answers, case, fact):
         ("tag", "the model store lacks finnt-made-risk:v2"),
         ("digest", "finnt-made-risk:v1 in the model store is not the published file: its SHA-256"),
         ("digest", "published was 000000000000;"),
-        ("file", "finnt-made-risk:v1 in the model store is not the published file"),
+        ("file", "the file of finnt-made-risk:v1 is missing in the model store"),
         ("portfolio", "finnt-made-risk:v1 declares another portfolio"),
         ("swapped", "finnt-made-acceptance:v1"),
         ("future", "finnt-made-future:v1"),

@@ -220,6 +220,45 @@ def test_a_call_belongs_to_the_trace_of_who_has_waited_longest():
     assert seen == ["a", "c"]
 
 
+def test_each_caller_waits_as_long_as_one_may_and_no_longer():
+    async def late():
+        model, loop = Model(), asyncio.get_running_loop()
+        coalesced = Coalescer(model, within_s=0.2, named="the risk model")
+        answered = coalesced(rows(1))
+        await passes()
+        model.finish()
+        await answered
+        began, ended = {}, {}
+        for name in "ab":
+            began[name] = loop.time()
+            asked = coalesced(rows(2))
+            asked.add_done_callback(lambda _, name=name: ended.update({name: loop.time()}))
+            await asyncio.sleep(0.1)
+        with pytest.raises(ModelUnavailableError, match="the risk model does not answer in time"):
+            await asked
+        await passes()
+        waited = [ended[name] - began[name] for name in "ab"]
+        assert all(0.2 <= each < 2 for each in waited)
+        assert ended["a"] < ended["b"]
+        np.testing.assert_array_equal(await answered, rows(2))
+
+    asyncio.run(late())
+
+
+def test_a_part_that_is_refused_is_its_callers_alone():
+    def positive(answers):
+        if (answers < 0).any():
+            raise ModelUnavailableError("negative")
+        return answers
+
+    model = Model()
+    first, second, third = together(model, rows(1), rows(-2), rows(3), own=positive)
+    assert model.sizes == [3]
+    assert isinstance(second, ModelUnavailableError)
+    np.testing.assert_array_equal(first, rows(2))
+    np.testing.assert_array_equal(third, rows(6))
+
+
 def test_what_observes_gets_the_size_of_each_call():
     sizes = []
     together(Model(), rows(1), rows(2, 3), rows(4, 5), most_rows=3, observe=sizes.append)

@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import logging
 import re
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -380,3 +382,15 @@ def test_an_acceptance_model_that_hangs_holds_up_one_degraded_answer_at_a_time(
         return [each.decision.degraded for each in (first, *others, *back)]
 
     assert asyncio.run(played()) == [*[True] * 21, False, False]
+
+
+def test_an_engine_that_is_replaced_is_freed_at_once(applicant, engine_for, market):
+    engine = engine_for(market)
+    asyncio.run(handle(applicant, engine))
+    gone = weakref.ref(engine.optimum)
+    gc.disable()  # which looks for cycles seldom (`runners.heap`)
+    try:
+        del engine
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from runners.settings import RunnerSettings
+from serving import settings
 from serving.settings import FrontSettings
 
 ROOT = Path(__file__).parents[2]
@@ -57,10 +58,15 @@ def test_looking_for_new_pairs_can_be_turned_off(monkeypatch):
 
 
 def test_a_front_has_a_process_for_each_core_where_the_models_live_in_it():
-    cores = len(os.sched_getaffinity(0))
-    assert FrontSettings().chosen(embedded=True).workers == cores
+    assert FrontSettings().chosen(embedded=True).workers == len(os.sched_getaffinity(0))
     assert FrontSettings().chosen(embedded=False).workers == 1
     assert FrontSettings(workers=3).chosen(embedded=True).workers == 3
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(0.5, 1), (2.0, 2), (96.0, 64)])
+def test_a_container_has_no_more_processes_than_it_may_use_cores(monkeypatch, cores, workers):
+    monkeypatch.setattr(settings.CpuResource, "from_system", lambda: cores)
+    assert FrontSettings().chosen(embedded=True).workers == workers
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
