@@ -131,14 +131,15 @@ def test_wrong_usage_is_exit_2_without_a_traceback(finnt, words, fact):
 
 
 @pytest.mark.parametrize(
-    "name", ["FINNT_FRONT_WORKERS", "FINNT_RUNNER_BATCH_ROWS", "FINNT_RECORD_QUEUE"]
+    ("name", "least"),
+    [("FINNT_FRONT_WORKERS", 0), ("FINNT_RUNNER_BATCH_ROWS", 1), ("FINNT_RECORD_QUEUE", 1)],
 )
-def test_an_impossible_setting_is_one_clear_line(finnt, name):
-    done = finnt("serve", **{name: "0"})
+def test_an_impossible_setting_is_one_clear_line(finnt, name, least):
+    done = finnt("serve", **{name: str(least - 1)})
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert name in line
-    assert "greater than or equal to 1" in line
+    assert f"greater than or equal to {least}" in line
 
 
 @pytest.fixture(scope="module")
