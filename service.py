@@ -184,13 +184,7 @@ def _recorded_models(versions: Mapping[str, str]) -> "Models":
 def _loaded_models(versions: tuple[tuple[str, str], ...], _: str) -> "Models":
     from serving.record.replay import Models
 
-    market, scorers = asked_pair().recorded(dict(versions))
-    return Models(
-        market=market,
-        score_risk=scorers["risk"].coefficients,
-        score_acceptance=scorers["acceptance"].coefficients,
-        explain_risk=scorers["risk"].contributions,
-    )
+    return Models.of_scorers(*asked_pair().recorded(dict(versions)))
 
 
 _service: Any = OfferService  # the decorator made a Service of it

@@ -70,13 +70,7 @@ def replay(decision_id: DecisionId, portfolio: PortfolioOption = "simulated") ->
         from runners.store import ServedPair
         from serving.record.replay import Models
 
-        market, scorers = ServedPair(portfolio, ROOT).recorded(versions)
-        return Models(
-            market=market,
-            score_risk=scorers["risk"].coefficients,
-            score_acceptance=scorers["acceptance"].coefficients,
-            explain_risk=scorers["risk"].contributions,
-        )
+        return Models.of_scorers(*ServedPair(portfolio, ROOT).recorded(versions))
 
     with _record(portfolio) as engine:
         found = computed_again(engine, decision_id, load)

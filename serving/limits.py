@@ -38,15 +38,12 @@ def bounded(content: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         InvalidApplicationError: naming the first place that is.
     """
-    if _is_plainly_small(content):
-        return content
     waiting: list[tuple[str, Any, int]] = [("", dict(content), 1)]
     while waiting:
         place, value, depth = waiting.pop()
         if depth > DEEPEST:
             _refuse(place, f"must have at most {DEEPEST} levels")
-        members = _members(place, value)
-        for name, member in members:
+        for name, member in _members(place, value):
             if isinstance(member, str):
                 if len(member) > LONGEST_TEXT:
                     _refuse(_joined(place, name), f"must have at most {LONGEST_TEXT} characters")
@@ -55,28 +52,14 @@ def bounded(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return content
 
 
-def _is_plainly_small(content: Mapping[str, Any]) -> bool:
-    """Whether content has two levels of short values at most, as every proper request has."""
-    objects = [content, *(each for each in content.values() if type(each) is dict)]
-    for each in objects:
-        if not each or len(each) > MOST_MEMBERS or max(map(len, each)) > LONGEST_TEXT:
-            return False
-        for value in each.values():
-            kind = type(value)
-            if kind is list or (kind is str and len(value) > LONGEST_TEXT):
-                return False
-            if kind is dict and each is not content:
-                return False
-    return True
-
-
 def _members(place: str, value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, dict):
         if len(value) > MOST_MEMBERS:
             _refuse(place, f"must have at most {MOST_MEMBERS} members")
-        for name in value:
-            if len(name) > LONGEST_TEXT:
-                _refuse(_joined(place, name[:40]), f"must have at most {LONGEST_TEXT} characters")
+        longest = max(map(len, value), default=0)
+        if longest > LONGEST_TEXT:
+            name = next(name for name in value if len(name) > LONGEST_TEXT)
+            _refuse(_joined(place, name[:40]), f"must have at most {LONGEST_TEXT} characters")
         return list(value.items())
     if len(value) > LONGEST_LIST:
         _refuse(place, f"must have at most {LONGEST_LIST} members")

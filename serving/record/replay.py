@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from finntelligence import __version__
 from finntelligence.errors import ModelMismatchError, ModelUnavailableError
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import Market
-from serving.handler import Engine, handle, in_process
+from serving.handler import Engine, Scorer, handle, in_process
 from serving.record.database import snapshot
 from serving.record.documents import market_from
 from serving.record.entry import Entry
@@ -28,7 +28,7 @@ from serving.wire import OfferRequest, from_core, to_core
 __all__ = ["Difference", "Loader", "Models", "Replay", "replay"]
 
 Array = NDArray[np.float64]
-Scorer = Callable[[Array], Array]
+AnswerRows = Callable[[Array], Array]
 
 _SAME = 1e-9  # relative: what another machine's arithmetic may change
 _OWN = ("decision_id", "versions")  # of an answer: never computed again
@@ -40,9 +40,19 @@ class Models:
     """What decided, loaded again: what prices, and both models' scorers."""
 
     market: Market
-    score_risk: Scorer
-    score_acceptance: Scorer
-    explain_risk: Scorer
+    score_risk: AnswerRows
+    score_acceptance: AnswerRows
+    explain_risk: AnswerRows
+
+    @classmethod
+    def of_scorers(cls, market: Market, scorers: Mapping[str, Scorer]) -> Self:
+        """Return them of the two loaded models, "risk" and "acceptance"."""
+        return cls(
+            market=market,
+            score_risk=scorers["risk"].coefficients,
+            score_acceptance=scorers["acceptance"].coefficients,
+            explain_risk=scorers["risk"].contributions,
+        )
 
 
 Loader = Callable[[Mapping[str, str]], Models]
@@ -192,7 +202,7 @@ def _request(entry: Entry) -> OfferRequest:
     return OfferRequest.model_validate(dict(entry.request))
 
 
-def _only(entry: Entry, model: str) -> Scorer:
+def _only(entry: Entry, model: str) -> AnswerRows:
     """Return what answers as a model did for the applicant; a counter-offer asks about others."""
     if model not in entry.heads:
         return _no_model

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xgboost as xgb
-import yaml
 
 from finntelligence.errors import ModelMismatchError
 from finntelligence.heads import Head
-from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE
 from runners.model_file import Scorer, response_of, scorer_of
 from tests.runners.made import one_head, saved
@@ -26,12 +25,6 @@ from runners.model_file import response_of
 response_of(Path(sys.argv[1]).read_bytes(), Capability.RISK)
 print(sorted({"scipy", "xgboost"} & sys.modules.keys()))
 """
-
-
-@pytest.fixture(scope="module")
-def portfolio():
-    path = ROOT / "portfolios" / "simulated.yaml"
-    return Portfolio.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import yaml
 from bentoml.exceptions import BentoMLException
 
 from finntelligence.errors import InvalidDeclarationError, ModelMismatchError
-from finntelligence.portfolio import Capability, Portfolio
+from finntelligence.portfolio import Capability
 from finntelligence.shadow_prices import FORMAT, ShadowPrices
 from runners import store
 from runners.model_file import Scorer
@@ -92,12 +92,6 @@ pair.stored(Capability.RISK, found["own id"])
 found["read for a known one's"] = len(read)
 print(json.dumps({"pairs": answers, "found": found}))
 """
-
-
-@pytest.fixture(scope="module")
-def portfolio():
-    path = ROOT / "portfolios" / "simulated.yaml"
-    return Portfolio.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
