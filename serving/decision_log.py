@@ -24,7 +24,8 @@ from serving.record.reader import Recorded, shown
 from serving.record.replay import Loader, Replay, replay
 from serving.record.schema import documents
 from serving.record.settings import RecordSettings
-from serving.record.writer import Transaction, Work, Writer, now_us
+from serving.record.transaction import Transaction, Work, now_us
+from serving.record.writer import Writer
 
 __all__ = ["DecisionLog"]
 

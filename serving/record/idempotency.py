@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from serving.record.entry import Entry
 from serving.record.errors import IdempotencyConflictError
 from serving.record.schema import idempotency, records
-from serving.record.writer import Transaction, now_us
+from serving.record.transaction import Transaction, now_us
 
 __all__ = ["Answered", "claimed", "forget", "known"]
 

@@ -7,7 +7,7 @@ from serving.record.chain import Event
 from serving.record.entry import Entry, Outcome, OutcomeKind, moment
 from serving.record.errors import OutcomeConflictError
 from serving.record.reader import decision, whole
-from serving.record.writer import Transaction, now_us
+from serving.record.transaction import Transaction, now_us
 
 __all__ = ["attached"]
 

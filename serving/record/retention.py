@@ -21,7 +21,8 @@ from serving.record.entry import micros
 from serving.record.errors import RecordUnavailableError
 from serving.record.idempotency import forget
 from serving.record.schema import records
-from serving.record.writer import now_us, transaction
+from serving.record.transaction import now_us
+from serving.record.writer import transaction
 
 __all__ = ["Pruned", "months_before", "prune"]
 

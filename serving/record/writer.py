@@ -9,84 +9,24 @@ no harm: nobody was answered.
 import asyncio
 import contextlib
 import threading
-import time
 import uuid
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from finntelligence.declaration import canonical_json
 from finntelligence.errors import FinntelligenceError
-from serving.record.chain import START, Event, Head, link
+from serving.record.chain import START, Head
 from serving.record.database import FAILURES, unavailable, writing
 from serving.record.errors import RecordUnavailableError
-from serving.record.schema import chains, records
+from serving.record.transaction import Transaction, Work
 
-__all__ = ["Transaction", "Work", "Writer", "now_us", "transaction"]
+__all__ = ["Writer", "transaction"]
 
 _CLOSED = "the decision record is closed"
-_MOST_HEADS = 32  # that an opening names: the newest
 _REFUSED = (sa.exc.IntegrityError, sa.exc.DataError)  # one entry's fault, not the database's
 _DEADLOCK = "40P01"  # PostgreSQL's word for two batches that claim the same keys
-
-
-def now_us() -> int:
-    """Return microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
-class Transaction:
-    """One transaction of one writer: what is added becomes the next records of its chain."""
-
-    def __init__(self, connection: sa.Connection, writer: str, head: Head | None) -> None:
-        self.connection = connection
-        self._writer = writer
-        self._rows: list[dict[str, Any]] = []
-        self.head = head if head is not None else self._found()
-        if self.head == START:
-            self._open()
-
-    def add(self, event: Event) -> None:
-        """Chain an event."""
-        row = link(self._writer, self.head, event)
-        self._rows.append(row)
-        self.head = Head(row["seq"], row["hash"])
-
-    def flush(self) -> None:
-        """Write what was added, so that this transaction can read it."""
-        if self._rows:
-            self.connection.execute(sa.insert(records), self._rows)
-            self._rows = []
-
-    def finish(self) -> None:
-        """Write what was added, and the chain's new head."""
-        self.flush()
-        moved = {"seq": self.head.seq, "hash": self.head.hash}
-        own = chains.c.writer == self._writer
-        self.connection.execute(sa.update(chains).where(own, chains.c.seq < moved["seq"]), moved)
-
-    def _found(self) -> Head:
-        own = sa.select(chains.c.seq, chains.c.hash).where(chains.c.writer == self._writer)
-        row = self.connection.execute(own).one_or_none()
-        return Head(*row) if row else START
-
-    def _open(self) -> None:
-        """Begin the chain by naming the heads of the others."""
-        at_us = now_us()
-        newest = sa.select(chains.c.writer, chains.c.seq, chains.c.hash)
-        newest = newest.order_by(chains.c.started_us.desc(), chains.c.writer).limit(_MOST_HEADS)
-        heads = [list(row) for row in self.connection.execute(newest)]
-        start = {"writer": self._writer, "started_us": at_us, **START._asdict()}
-        self.connection.execute(sa.insert(chains), start)
-        content = canonical_json({"heads": heads})
-        self.add(Event(kind="opening", at_us=at_us, content=content))
-
-
-Work = Callable[[Transaction], Any]
-"""What one entry does in a transaction; it may raise a typed error before it has written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +42,8 @@ class Writer:
         self._engine, self._queue, self._batch = writing(engine), queue, batch
         self.name = uuid.uuid4().hex
         self._head: Head | None = None
+        self._connection: sa.Connection | None = None  # the thread's own
+        self._may_have_arrived = False
         self._waiting: deque[_Waiting] = deque()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._turn = threading.Condition()
@@ -161,6 +103,7 @@ class Writer:
             wanted = [item for item in batch if not item.done.done()]
             if wanted:
                 self._write(wanted)
+        self._disconnect()
 
     def _taken(self) -> list[_Waiting]:
         """Return what waits, at most a batch of it; nothing once closed and drained."""
@@ -173,29 +116,55 @@ class Writer:
         try:
             results = self._committed(batch)
         except FAILURES as error:
-            self._head = None
+            self._forget()
             if again and _is_refused(error):
                 for item in batch:  # alone, so that one of them does not fail the others
                     self._write([item], again=False)
                 return
             results = [unavailable(error)] * len(batch)
         except Exception as error:  # noqa: BLE001 - a defect must not end the thread
-            self._head = None
+            self._forget()
             results = [error] * len(batch)
         _tell(list(zip(batch, results, strict=True)))
 
     def _committed(self, batch: list[_Waiting]) -> list[Any]:
+        """Do all works in one transaction; a connection that was lost meanwhile is made again."""
+        was_there = self._connection is not None
+        try:
+            return self._done(batch)
+        except sa.exc.DBAPIError as error:
+            if not (was_there and error.connection_invalidated) or self._may_have_arrived:
+                raise
+            self._forget()
+            return self._done(batch)
+
+    def _done(self, batch: list[_Waiting]) -> list[Any]:
         results: list[Any] = []
-        with self._engine.begin() as connection:
-            current = Transaction(connection, self.name, self._head)
+        self._may_have_arrived = False
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        with self._connection.begin():
+            current = Transaction(self._connection, self.name, self._head)
             for item in batch:
                 try:
                     results.append(item.work(current))
                 except FinntelligenceError as error:
                     results.append(error)
             current.finish()
+            self._may_have_arrived = True
         self._head = current.head
         return results
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*FAILURES):  # it was lost already
+                connection.close()
+
+    def _forget(self) -> None:
+        """Trust nothing of a transaction that failed."""
+        self._head = None
+        self._disconnect()
 
 
 def _tell(results: list[tuple[_Waiting, Any]]) -> None:

@@ -1,0 +1,103 @@
+"""One transaction of a writer: what is added to it becomes the next records of the writer's chain."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from finntelligence.declaration import canonical_json
+from serving.record.chain import START, Event, Head, link
+from serving.record.schema import chains, records
+
+__all__ = ["Transaction", "Work", "now_us"]
+
+_MOST_HEADS = 32  # that an opening names: the newest
+
+
+def now_us() -> int:
+    """Return microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+class Transaction:
+    """One transaction of one writer: what is added becomes the next records of its chain."""
+
+    def __init__(self, connection: sa.Connection, writer: str, head: Head | None) -> None:
+        self.connection = connection
+        self._writer = writer
+        self._rows: list[dict[str, Any]] = []
+        self.head = head if head is not None else self._found()
+        if self.head == START:
+            self._open()
+
+    def add(self, event: Event) -> None:
+        """Chain an event."""
+        row = link(self._writer, self.head, event)
+        self._rows.append(row)
+        self.head = Head(row["seq"], row["hash"])
+
+    def flush(self) -> None:
+        """Write what was added, so that this transaction can read it."""
+        if self._rows:
+            insert, _ = _prepared(self.connection.dialect)
+            insert.run(self.connection, self._rows)
+            self._rows = []
+
+    def finish(self) -> None:
+        """Write what was added, and the chain's new head."""
+        self.flush()
+        _, move = _prepared(self.connection.dialect)
+        move.run(
+            self.connection, [{"own": self._writer, "to": self.head.seq, "at": self.head.hash}]
+        )
+
+    def _found(self) -> Head:
+        own = sa.select(chains.c.seq, chains.c.hash).where(chains.c.writer == self._writer)
+        row = self.connection.execute(own).one_or_none()
+        return Head(*row) if row else START
+
+    def _open(self) -> None:
+        """Begin the chain by naming the heads of the others."""
+        at_us = now_us()
+        newest = sa.select(chains.c.writer, chains.c.seq, chains.c.hash)
+        newest = newest.order_by(chains.c.started_us.desc(), chains.c.writer).limit(_MOST_HEADS)
+        heads = [list(row) for row in self.connection.execute(newest)]
+        start = {"writer": self._writer, "started_us": at_us, **START._asdict()}
+        self.connection.execute(sa.insert(chains), start)
+        content = canonical_json({"heads": heads})
+        self.add(Event(kind="opening", at_us=at_us, content=content))
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A statement in the database's own words, found once: that takes longer than to run it."""
+
+    text: str
+    places: Sequence[str] | None  # the parameters in their order; None where they are named
+
+    @classmethod
+    def of(cls, statement: sa.Insert | sa.Update, dialect: sa.Dialect) -> "_Prepared":
+        compiled = statement.compile(dialect=dialect)
+        return cls(str(compiled), compiled.positiontup)
+
+    def run(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
+        given: Any = rows
+        if self.places is not None:
+            given = [tuple(row[name] for name in self.places) for row in rows]
+        connection.exec_driver_sql(self.text, given)
+
+
+@lru_cache(maxsize=8)
+def _prepared(dialect: sa.Dialect) -> tuple[_Prepared, _Prepared]:
+    """Return what inserts records, and what moves a chain's head."""
+    to: sa.BindParameter[int] = sa.bindparam("to")
+    own = chains.c.writer == sa.bindparam("own")
+    moved = sa.update(chains).where(own, chains.c.seq < to).values(seq=to, hash=sa.bindparam("at"))
+    return _Prepared.of(sa.insert(records), dialect), _Prepared.of(moved, dialect)
+
+
+Work = Callable[[Transaction], Any]
+"""What one entry does in a transaction; it may raise a typed error before it has written."""
