@@ -44,7 +44,7 @@ class Scorer:
         import xgboost as xgb
 
         trees = self.booster.predict(
-            xgb.DMatrix(rows.astype(np.float32)),
+            xgb.DMatrix(rows.astype(np.float32), nthread=1),  # see `scorer_of`
             pred_contribs=True,
             strict_shape=True,
             validate_features=False,  # columns are in the order of the response's features

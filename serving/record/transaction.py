@@ -1,4 +1,4 @@
-"""One transaction of a writer: what is added to it becomes the next records of the writer's chain."""
+"""One transaction of the record: what is added becomes the next of its writer's chain."""
 
 import time
 from collections.abc import Callable, Sequence
