@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence.cashflow import MONTHS
-from finntelligence.explain import attribution, cell_terms, effects, nearest_cell
+from finntelligence.explain import attribution, cell_terms, effects
 from finntelligence.market import PAYMENT_RULES, Cell, Market
 from finntelligence.offers import Application
-from finntelligence.optimiser import candidates, first_broken
+from finntelligence.optimiser import Optimum, candidates, first_broken
 from finntelligence.rules import RULES
 
 __all__ = ["LEAST_EFFECT", "MOST_REASONS", "Reason", "reasons"]
@@ -94,35 +94,39 @@ def reasons(
     application: Application,
     market: Market,
     coefficients: tuple[Array, Array],
-    broken: Mapping[str, int],
+    found: Optimum,
     contributions: Array,
 ) -> tuple[Reason, ...]:
     """Return one to four reasons for a decline: failed rules first, then factors, strongest first.
 
     `coefficients` are the risk and the acceptance model's for the applicant, each (heads,);
-    `broken` counts the cells that each rule stopped; `contributions` (heads, features + 1) are the
-    risk model's.
+    `found` is the optimum that has no offer, and `contributions` (heads, features + 1) are the risk
+    model's.
 
     >>> from dataclasses import replace
-    >>> from finntelligence.explain import reference_of
+    >>> from finntelligence.explain import nearest_cell, reference_of
     >>> contributions = market.risk.contributions(np.zeros((2, 20)))  # it sees no column
     >>> approved = reference_of(market.risk, contributions, terms)
     >>> known = replace(market, risk=replace(market.risk, evidence={"reference": approved}))
     >>> pair, broken = (risk, acceptance), {"EXPECTED_LOSS": 11, "PTI": 1}
-    >>> for reason in reasons(asked, known, pair, broken, contributions[0]):
+    >>> cell = nearest_cell(asked, known, pair, 12_000, 36)
+    >>> found = Optimum(offers=(), broken=broken, nearest=cell)
+    >>> for reason in reasons(asked, known, pair, found, contributions[0]):
     ...     print(reason.code, reason.text, sep=": ")
     PTI: Income is too low for the monthly payment
     REQUESTED_TERMS: This lender does not lend the amount requested over the term requested
 
     Raises:
         ModelMismatchError: when the risk model cannot be explained.
+        ValueError: when something was found that can be offered.
     """
+    cell, broken = found.nearest, found.broken
+    if cell is None:
+        raise ValueError("what has an offer was not declined")
     ranked = sorted(broken, key=lambda code: -broken[code])
     told = tuple(Reason(code, *_SPEAKING[code]) for code in ranked if code in _SPEAKING)
     is_silent = len(told) < len(ranked)
     if is_silent or _LIMIT.code in broken:
-        asked = application.requested_principal, application.requested_term_months
-        cell = nearest_cell(application, market, coefficients, *asked)
         factors = _factors(application, market, coefficients[0], contributions, cell)
         if "PTI" in broken:  # which says the same
             factors = tuple(factor for factor in factors if factor.code != "PAYMENT")

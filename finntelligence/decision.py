@@ -82,7 +82,7 @@ def decide(  # noqa: PLR0913 - an applicant, what prices them, and what was foun
     if not found.offers:
         if contributions is None:
             raise ValueError("a decline needs the risk model's contributions")
-        why = reasons(application, market, coefficients, found.broken, contributions)
+        why = reasons(application, market, coefficients, found, contributions)
         return Decision(offers=(), reasons=why, versions=versions)
     trial = tried(application, market, coefficients, found.offers, applicant_key)
     first = None

@@ -242,9 +242,7 @@ def nearest_cell(
     """
     risk, acceptance = coefficients
     solution = solve(application_columns(application), market, risk[None], acceptance[None])
-    row = int(np.argmin(np.abs(solution.terms - term_months)))
-    column = int(np.nanargmin(np.abs(solution.amounts[0, 0] - principal)))
-    return solution.cell(0, row * solution.shape[2] + column)
+    return solution.nearest(0, principal, term_months)
 
 
 def cell_terms(

@@ -201,6 +201,23 @@ class Solution:
             limited=found["tick"][at] < 0 and bool(self.limited[at]),
         )
 
+    def nearest(self, applicant: int, principal: float, term_months: float) -> Cell:
+        """Return an applicant's cell nearest in term, then in amount.
+
+        >>> from finntelligence.features import application_columns
+        >>> solution = solve(application_columns(asked), market, risk[None], acceptance[None])
+        >>> cell = solution.nearest(applicant=0, principal=11_000, term_months=40)
+        >>> cell.principal, cell.term_months
+        (12000.0, 36)
+        """
+        lists = self._lists
+        rows, columns = range(len(lists.terms)), range(self.shape[2])
+        row = min(rows, key=lambda k: abs(lists.terms[k] - term_months))
+        amounts = lists.amounts[applicant]
+        there = [k for k in columns if not math.isnan(amounts[k])]
+        column = min(there, key=lambda k: abs(amounts[k] - principal))
+        return self.cell(applicant, row * self.shape[2] + column)
+
     @cached_property
     def _lists(self) -> _Lists:
         applicants, terms, _ = self.shape

@@ -5,7 +5,7 @@ Exact: each rate is the one that valuing every tick would find (`finntelligence.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ PRICE_RANGE = "PRICE_RANGE"
 class Optimum:
     """The best permitted offers, best first; and by code how many cells a rule left without one.
 
+    Where nothing is offered `nearest` is the cell nearest to what was asked for.
+
     >>> found = optimum(asked, market, risk, acceptance)
     >>> [(offer.principal, offer.term_months) for offer in found.offers], found.broken
     ([(12000.0, 60), (12000.0, 48), (9000.0, 60)], {})
@@ -50,6 +52,7 @@ class Optimum:
 
     offers: tuple[Offer, ...]
     broken: dict[str, int]
+    nearest: Cell | None = field(default=None, repr=False)
 
 
 def optimum(
@@ -120,7 +123,10 @@ def _optimum(
         if not math.isnan(cell.principal):
             code = first_broken(application, market, coefficients, cell)
             broken[code] = broken.get(code, 0) + 1
-    return Optimum(offers=offers, broken=broken)
+    if offers:
+        return Optimum(offers=offers, broken=broken)
+    asked = application.requested_principal, application.requested_term_months
+    return Optimum(offers=(), broken=broken, nearest=solution.nearest(row, *asked))
 
 
 def _menu(optima: Optima, ranked: list[int], policy: Policy) -> tuple[list[int], list[float]]:

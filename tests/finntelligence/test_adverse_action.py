@@ -19,7 +19,7 @@ from finntelligence.explain import (
 from finntelligence.features import application_columns, design_matrix
 from finntelligence.market import Market
 from finntelligence.offers import Application
-from finntelligence.optimiser import optimum
+from finntelligence.optimiser import Optimum, optimum
 from finntelligence.rules import RULES
 from finntelligence.shadow_prices import ShadowPrices
 
@@ -294,7 +294,10 @@ def test_failed_rules_come_in_the_order_of_how_much_they_stopped(simulated, ask)
     broken = {"PTI": 1, "DTI": 5, "APR_CAP": 2, "PD_CUTOFF": 4}
     row = design_matrix(simulated, application_columns(asked.application))
     parts = asked.market.risk.contributions(row)[0]
-    told = reasons(*asked.all[:2], asked.all[2:], broken, parts)
+    applied, market, *pair = asked.all
+    wanted = applied.requested_principal, applied.requested_term_months
+    cell = nearest_cell(applied, market, pair, *wanted)
+    told = reasons(applied, market, pair, Optimum(offers=(), broken=broken, nearest=cell), parts)
     assert [reason.code for reason in told][:3] == ["DTI", "APR_CAP", "PTI"]
     assert told[3].code == "FIELD:fico"
     assert len(told) == 4
