@@ -54,6 +54,10 @@ class Optimum:
     broken: dict[str, int]
     nearest: Cell | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        if bool(self.offers) == (self.nearest is not None):
+            raise ValueError("a nearest cell is told where nothing is offered, and only there")
+
 
 def optimum(
     application: Application,

@@ -28,8 +28,9 @@ __all__ = ["Ask", "Coalescer"]
 Array = NDArray[np.float64]
 Ask = Callable[[Array], Awaitable[Array]]
 
-_QUIET_PASSES = 3  # of the event loop, in a row: whoever has asked already has then been heard
+_QUIET_PASSES = 2  # of the event loop, in a row: whoever has asked already has then been heard
 _MOST_PASSES = 16  # however many still come
+_NO_LONGER_S = 0.003  # where a pass takes long, others have come in it
 
 
 @dataclass(slots=True, eq=False)
@@ -112,16 +113,18 @@ class Coalescer:
         """Start calls soon, if any may start."""
         if self._waiting and not self._is_due and len(self._in_flight) < self._most_calls:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._look, 0, 0, 1)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._look, loop.time() + _NO_LONGER_S, 0, 0, 1)
 
-    def _look(self, seen: int, quiet: int, passes: int) -> None:
+    def _look(self, until: float, seen: int, quiet: int, passes: int) -> None:
         """Look after each pass of the event loop whether it has brought more rows."""
-        rows = self._rows_waiting
-        quiet = quiet + 1 if rows <= seen else 1
-        if quiet < _QUIET_PASSES and passes < _MOST_PASSES and rows < self._most_rows:
-            asyncio.get_running_loop().call_soon(self._look, rows, quiet, passes + 1)
-            return
-        self._start()
+        loop, rows = asyncio.get_running_loop(), self._rows_waiting
+        quiet = quiet + 1 if rows <= seen else 0
+        is_early = quiet < _QUIET_PASSES and passes < _MOST_PASSES and loop.time() < until
+        if is_early and rows < self._most_rows:
+            loop.call_soon(self._look, until, rows, quiet, passes + 1)
+        else:
+            self._start()
 
     def _start(self) -> None:
         """Start as many calls as there may be."""

@@ -42,14 +42,14 @@ class Transaction:
     def flush(self) -> None:
         """Write what was added, so that this transaction can read it."""
         if self._rows:
-            insert, _ = _prepared(self.connection.dialect)
+            insert, _ = _statements(self.connection.dialect)
             insert.run(self.connection, self._rows)
             self._rows = []
 
     def finish(self) -> None:
         """Write what was added, and the chain's new head."""
         self.flush()
-        _, move = _prepared(self.connection.dialect)
+        _, move = _statements(self.connection.dialect)
         move.run(
             self.connection, [{"own": self._writer, "to": self.head.seq, "at": self.head.hash}]
         )
@@ -72,14 +72,17 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A statement in the database's own words, found once: that takes longer than to run it."""
+class _Compiled:
+    """A statement in the database's own words, found once: that takes longer than to run it.
+
+    Columns whose types convert what is written are not for it; the record has none.
+    """
 
     text: str
     places: Sequence[str] | None  # the parameters in their order; None where they are named
 
     @classmethod
-    def of(cls, statement: sa.Insert | sa.Update, dialect: sa.Dialect) -> "_Prepared":
+    def of(cls, statement: sa.Insert | sa.Update, dialect: sa.Dialect) -> "_Compiled":
         compiled = statement.compile(dialect=dialect)
         return cls(str(compiled), compiled.positiontup)
 
@@ -91,13 +94,16 @@ class _Prepared:
 
 
 @lru_cache(maxsize=8)
-def _prepared(dialect: sa.Dialect) -> tuple[_Prepared, _Prepared]:
+def _statements(dialect: sa.Dialect) -> tuple[_Compiled, _Compiled]:
     """Return what inserts records, and what moves a chain's head."""
     to: sa.BindParameter[int] = sa.bindparam("to")
     own = chains.c.writer == sa.bindparam("own")
     moved = sa.update(chains).where(own, chains.c.seq < to).values(seq=to, hash=sa.bindparam("at"))
-    return _Prepared.of(sa.insert(records), dialect), _Prepared.of(moved, dialect)
+    return _Compiled.of(sa.insert(records), dialect), _Compiled.of(moved, dialect)
 
 
 Work = Callable[[Transaction], Any]
-"""What one entry does in a transaction; it may raise a typed error before it has written."""
+"""What one entry does in a transaction, and nowhere else, for it may have to be done again.
+
+It may raise a typed error before it has written.
+"""

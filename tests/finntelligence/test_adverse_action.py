@@ -84,6 +84,7 @@ def declined_of(applied, market, risk):
     (parts,) = risk.contributions(row)
     asked = applied.requested_principal, applied.requested_term_months
     cell = nearest_cell(applied, market, pair, *asked)
+    assert found.nearest == cell
     lowest = np.array([min(cell.first, len(market.policy.ticks()) - 1)])
     terms = cell_terms(applied, market, cell, lowest)
     told = decide(applied, market, pair, {}, found, parts).reasons

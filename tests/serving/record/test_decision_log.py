@@ -167,6 +167,25 @@ def test_a_database_that_another_process_locks_is_a_typed_error_until_it_is_free
     assert verify(log.engine).is_whole
 
 
+def test_a_connection_that_is_lost_before_the_commit_is_made_again(log, entry):
+    appended(log, entry())
+    lost = []
+
+    def lose(connection):
+        if not lost:
+            lost.append(connection)
+            raise sa.exc.OperationalError(
+                "BEGIN", None, OSError("gone"), connection_invalidated=True
+            )
+
+    sa.event.listen(log.engine, "begin", lose)
+    two = [entry(), entry()]
+    assert appended(log, *two) == [one.answer for one in two]
+    assert lost
+    assert count(log) == 3
+    assert verify(log.engine).is_whole
+
+
 def test_a_connection_that_the_server_ends_is_made_again(log, entry):
     if log.engine.dialect.name == "sqlite":
         log.engine.dispose()
@@ -183,13 +202,16 @@ def test_a_connection_that_the_server_ends_is_made_again(log, entry):
 
 def test_a_commit_whose_confirmation_was_lost_does_not_break_the_chain(log, entry):
     appended(log, entry())
+    lost = []
 
     def lose(connection):
+        lost.append(connection)
         connection.connection.driver_connection.commit()
-        raise sa.exc.OperationalError("COMMIT", None, OSError("gone"))
+        raise sa.exc.OperationalError("COMMIT", None, OSError("gone"), connection_invalidated=True)
 
     sa.event.listen(log.engine, "commit", lose)
     assert isinstance(appended(log, entry())[0], RecordUnavailableError)
+    assert len(lost) == 1
     sa.event.remove(log.engine, "commit", lose)
     appended(log, entry())
     assert count(log) == 3
