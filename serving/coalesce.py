@@ -1,9 +1,9 @@
 """Rows that are asked about while a call is in flight share the next call.
 
 A call costs much more than a row of it. So callers who ask at the same time are asked for together:
-what arrives while the event loop is busy leaves as one call, if a call may start, else when one in
-flight is back. Once passes of the loop bring no more rows nobody waits for company. Each caller
-gets the answers to its own rows, in their order.
+what arrives in one pass of the event loop leaves as one call, at once if a call may start, else as
+soon as one in flight is back. Nobody waits for company. Each caller gets the answers to its own
+rows, in their order.
 
 No caller can harm another: rows of another width never share a call, a caller who goes away leaves
 the others as they are, and what an answer means is for the caller to judge. Only a call that fails
@@ -27,10 +27,6 @@ __all__ = ["Ask", "Coalescer"]
 
 Array = NDArray[np.float64]
 Ask = Callable[[Array], Awaitable[Array]]
-
-_QUIET_PASSES = 2  # of the event loop, in a row: whoever has asked already has then been heard
-_MOST_PASSES = 16  # however many still come
-_NO_LONGER_S = 0.003  # where a pass takes long, others have come in it
 
 
 @dataclass(slots=True, eq=False)
@@ -99,7 +95,9 @@ class Coalescer:
         if not self._is_timed and self._within_s < math.inf:
             self._is_timed = True
             loop.call_later(self._within_s, self._expire)
-        self._gather()
+        if not self._is_due and len(self._in_flight) < self._most_calls:
+            self._is_due = True
+            loop.call_soon(self._start)
         return caller.answer
 
     def _is_full(self, more: int) -> bool:
@@ -108,23 +106,6 @@ class Coalescer:
         self._waiting = deque(each for each in self._waiting if not each.answer.done())
         self._rows_waiting = sum(len(each.rows) for each in self._waiting)
         return bool(self._waiting) and self._rows_waiting + more > self._most_waiting
-
-    def _gather(self) -> None:
-        """Start calls soon, if any may start."""
-        if self._waiting and not self._is_due and len(self._in_flight) < self._most_calls:
-            self._is_due = True
-            loop = asyncio.get_running_loop()
-            loop.call_soon(self._look, loop.time() + _NO_LONGER_S, 0, 0, 1)
-
-    def _look(self, until: float, seen: int, quiet: int, passes: int) -> None:
-        """Look after each pass of the event loop whether it has brought more rows."""
-        loop, rows = asyncio.get_running_loop(), self._rows_waiting
-        quiet = quiet + 1 if rows <= seen else 0
-        is_early = quiet < _QUIET_PASSES and passes < _MOST_PASSES and loop.time() < until
-        if is_early and rows < self._most_rows:
-            loop.call_soon(self._look, until, rows, quiet, passes + 1)
-        else:
-            self._start()
 
     def _start(self) -> None:
         """Start as many calls as there may be."""
@@ -138,7 +119,7 @@ class Coalescer:
     def _back(self, call: asyncio.Task[None]) -> None:
         self._in_flight.discard(call)
         self._forget()
-        self._gather()
+        self._start()
 
     def _next(self) -> list[_Caller]:
         """Take the callers of one call, those first who came first; who went away is not asked."""

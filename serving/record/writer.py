@@ -3,8 +3,8 @@
 An entry is acknowledged after its transaction's commit, never before. A connection that turns out
 to be lost before the commit is made again, once. When the database fails otherwise, whatever was in
 that transaction is refused with a typed error; the next one reads the chain's head again, for the
-failed commit may have arrived after all. What was recorded but not acknowledged does no harm: nobody was
-answered.
+failed commit may have arrived after all. What was recorded but not acknowledged does no harm:
+nobody was answered.
 """
 
 import asyncio
