@@ -46,6 +46,10 @@ def test_a_part_of_the_load_that_had_no_answer_yet_is_no_failure():
     assert parsed_h2load(H2LOAD.format(**FINE).replace("15065", "0"), size=5) == 0
 
 
+def test_an_answer_that_time_cuts_short_is_no_failure_and_not_counted():
+    assert parsed_h2load(H2LOAD.format(**(FINE | {"ok": 15066})), size=5) == 15065
+
+
 def test_what_h2load_says_instead_is_passed_on():
     with pytest.raises(CannotDriveError, match="cannot connect"):
         parsed_h2load("cannot connect", size=5)
