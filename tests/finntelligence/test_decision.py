@@ -83,8 +83,18 @@ def test_with_contributions_the_first_offer_is_explained_and_without_none_is(boo
 def test_a_decline_gives_the_reasons_of_an_adverse_action(simulated, ask):
     asked = ask(simulated, {"pd_cutoff": 0.0001, "pti_cap": 0.001}, {"fico": 500})
     applied, under, *pair = asked.all
-    broken, parts = optimum(*asked.all).broken, parts_of(asked)
-    assert explained(asked).reasons == reasons(applied, under, tuple(pair), broken, parts)
+    found, parts = optimum(*asked.all), parts_of(asked)
+    assert explained(asked).reasons == reasons(applied, under, tuple(pair), found, parts)
+
+
+def test_what_has_an_offer_has_no_reasons_of_a_decline(simulated, ask):
+    asked = ask(simulated)
+    applied, under, *pair = asked.all
+    found, parts = optimum(*asked.all), parts_of(asked)
+    with pytest.raises(ValueError, match="was not declined"):
+        reasons(applied, under, tuple(pair), found, parts)
+    with pytest.raises(ValueError, match="where nothing is offered"):
+        replace(found, offers=())
 
 
 def test_a_model_that_cannot_be_explained_declines_nobody(simulated, ask):
