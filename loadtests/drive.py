@@ -37,7 +37,7 @@ _SCRIPT = Path(__file__).with_name("wrk.lua")
 _PACKAGES = {"wrk": "wrk", "h2load": "nghttp2-client"}
 _PROCESSES = 16  # of h2load at most
 _OVERTIME_S = 30
-_TOTALS = re.compile(r"^requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded", re.M)
+_TOTALS = re.compile(r"^requests: \d+ total, (\d+) started, (\d+) done, (\d+) succeeded", re.M)
 _CODES = re.compile(r"^status codes: (\d+) 2xx", re.M)
 _DATA = re.compile(r"^traffic: .*\((\d+)\) data$", re.M)
 
@@ -176,9 +176,11 @@ def parsed_h2load(output: str, size: int) -> int:
     if None in found:
         raise CannotDriveError(f"h2load: {output.strip()[-200:]}")
     totals, codes, data = (tuple(map(int, each.groups())) for each in found if each)
-    (answered, succeeded), (begun,) = totals, codes  # time may be up in the midst of an answer
-    if succeeded < answered or begun < answered or data[0] < answered * size:
-        said = f"{totals[1]} succeeded, {codes[0]} had status 2xx, {data[0]} bytes, {size} each due"
+    (started, answered, succeeded), (begun,) = totals, codes
+    # time may be up in the midst of an answer
+    right = succeeded == answered <= begun <= started
+    if not right or data[0] < answered * size:
+        said = f"{succeeded} succeeded, {begun} had status 2xx, {data[0]} bytes, {size} each due"
         raise CannotDriveError(f"h2load: of {answered} requests {said}")
     return answered
 

@@ -44,7 +44,6 @@ class Writer:
         self.name = uuid.uuid4().hex
         self._head: Head | None = None
         self._connection: sa.Connection | None = None  # the thread's own
-        self._may_have_arrived = False
         self._waiting: deque[_Waiting] = deque()
         self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._turn = threading.Condition()
@@ -129,32 +128,33 @@ class Writer:
         _tell(list(zip(batch, results, strict=True)))
 
     def _committed(self, batch: list[_Waiting]) -> list[Any]:
-        """Do all works in one transaction; a connection that was lost meanwhile is made again."""
+        """Do all works in one transaction; a connection that was lost before is made again."""
         was_there = self._connection is not None
         try:
-            return self._done(batch)
+            begun, head, results = self._begun(batch)
         except sa.exc.DBAPIError as error:
-            if not (was_there and error.connection_invalidated) or self._may_have_arrived:
+            if not (was_there and error.connection_invalidated):
                 raise
             self._forget()
-            return self._done(batch)
+            begun, head, results = self._begun(batch)
+        begun.commit()  # never again: when it fails it may have arrived
+        self._head = head
+        return results
 
-    def _done(self, batch: list[_Waiting]) -> list[Any]:
+    def _begun(self, batch: list[_Waiting]) -> tuple[sa.RootTransaction, Head, list[Any]]:
+        """Do all works; return what is to be committed, or given up by `_forget`."""
         results: list[Any] = []
-        self._may_have_arrived = False
         if self._connection is None:
             self._connection = self._engine.connect()
-        with self._connection.begin():
-            current = Transaction(self._connection, self.name, self._head)
-            for item in batch:
-                try:
-                    results.append(item.work(current))
-                except FinntelligenceError as error:
-                    results.append(error)
-            current.finish()
-            self._may_have_arrived = True
-        self._head = current.head
-        return results
+        begun = self._connection.begin()
+        current = Transaction(self._connection, self.name, self._head)
+        for item in batch:
+            try:
+                results.append(item.work(current))
+            except FinntelligenceError as error:
+                results.append(error)
+        current.finish()
+        return begun, current.head, results
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

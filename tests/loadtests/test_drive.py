@@ -36,7 +36,9 @@ def test_what_h2load_tells_is_read():
     assert parsed_h2load(H2LOAD.format(**FINE), size=5) == 15065
 
 
-@pytest.mark.parametrize("fault", [{"succeeded": 15064}, {"ok": 15064}, {"data": 75324}])
+@pytest.mark.parametrize(
+    "fault", [{"succeeded": 15064}, {"ok": 15064}, {"ok": 15070}, {"data": 75324}]
+)
 def test_a_run_of_h2load_with_an_answer_that_is_no_answer_is_none(fault):
     with pytest.raises(CannotDriveError):
         parsed_h2load(H2LOAD.format(**(FINE | fault)), size=5)
