@@ -1,9 +1,11 @@
 """Rows that are asked about while a call is in flight share the next call.
 
 A call costs much more than a row of it. So callers who ask at the same time are asked for together:
-what arrives in one pass of the event loop leaves as one call, at once if a call may start, else as
-soon as one in flight is back. Nobody waits for company. Each caller gets the answers to its own
-rows, in their order.
+what the event loop has to read leaves as one call, as soon as a call may start. Nobody waits for
+company that is yet to come: a call begins once a few passes of the loop, which wait for nothing,
+brought no more rows. Without that, requests that arrived together would go on in small groups, for
+each takes several passes from its socket to here. Each caller gets the answers to its own rows, in
+their order.
 
 No caller can harm another: rows of another width never share a call, a caller who goes away leaves
 the others as they are, and what an answer means is for the caller to judge. Only a call that fails
@@ -23,7 +25,10 @@ from numpy.typing import NDArray
 from finntelligence.errors import ModelUnavailableError
 from serving.problems import OverloadedError
 
-__all__ = ["Ask", "Coalescer"]
+__all__ = ["PASSES", "Ask", "Coalescer"]
+
+PASSES = 3
+"""Passes of the event loop without more rows, after which a call begins."""
 
 Array = NDArray[np.float64]
 Ask = Callable[[Array], Awaitable[Array]]
@@ -97,7 +102,7 @@ class Coalescer:
             loop.call_later(self._within_s, self._expire)
         if not self._is_due and len(self._in_flight) < self._most_calls:
             self._is_due = True
-            loop.call_soon(self._start)
+            loop.call_soon(self._gather, self._rows_waiting, 1)
         return caller.answer
 
     def _is_full(self, more: int) -> bool:
@@ -106,6 +111,15 @@ class Coalescer:
         self._waiting = deque(each for each in self._waiting if not each.answer.done())
         self._rows_waiting = sum(len(each.rows) for each in self._waiting)
         return bool(self._waiting) and self._rows_waiting + more > self._most_waiting
+
+    def _gather(self, rows: int, passes: int) -> None:
+        """Start once so many rows have been all for a few passes, or fill a call."""
+        came = self._rows_waiting != rows
+        if self._rows_waiting < self._most_rows and (came or passes < PASSES):
+            passes = 1 if came else passes + 1
+            asyncio.get_running_loop().call_soon(self._gather, self._rows_waiting, passes)
+        else:
+            self._start()
 
     def _start(self) -> None:
         """Start as many calls as there may be."""
@@ -119,7 +133,8 @@ class Coalescer:
     def _back(self, call: asyncio.Task[None]) -> None:
         self._in_flight.discard(call)
         self._forget()
-        self._start()
+        if not self._is_due:
+            self._start()
 
     def _next(self) -> list[_Caller]:
         """Take the callers of one call, those first who came first; who went away is not asked."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finntelligence.errors import ModelUnavailableError
-from serving.coalesce import Coalescer
+from serving.coalesce import PASSES, Coalescer
 from serving.problems import OverloadedError
 
 
@@ -70,7 +70,7 @@ def test_who_asks_alone_is_asked_for_at_once():
     async def alone():
         model = Model()
         caller = asyncio.ensure_future(Coalescer(model)(rows(1)))
-        await passes(3)
+        await passes(PASSES + 2)
         assert model.sizes == [1]
         model.finish()
         np.testing.assert_array_equal(await caller, rows(2))
@@ -197,6 +197,24 @@ def test_who_goes_away_during_the_call_harms_nobody():
         np.testing.assert_array_equal(await staying, rows(4))
 
     asyncio.run(left())
+
+
+def test_what_comes_in_pass_after_pass_leaves_together():
+    async def one_by_one():
+        model = Model()
+        coalesced = Coalescer(model, most_rows=4)
+        callers = []
+        for value in range(5):
+            callers.append(asyncio.ensure_future(coalesced(rows(value))))
+            await passes(PASSES - 1)
+            assert model.sizes == ([4] if value >= 3 else [])  # a full call waits no longer
+        model.finish()
+        await passes(PASSES + 2)
+        assert model.sizes == [4, 1]
+        model.finish()
+        await asyncio.gather(*callers)
+
+    asyncio.run(one_by_one())
 
 
 def test_a_call_belongs_to_the_trace_of_who_has_waited_longest():
