@@ -15,6 +15,7 @@ from finntelligence.errors import ModelMismatchError
 from finntelligence.explain import reference
 from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
+from runners.trees import predicted
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -36,8 +37,7 @@ class Scorer:
 
     def coefficients(self, rows: Array) -> Array:
         """Return every head's coefficient for rows of the design matrix, (n, heads)."""
-        raw = self.booster.inplace_predict(rows.astype(np.float32))
-        return self.response.coefficients(rows, np.asarray(raw, dtype=float))
+        return self.response.coefficients(rows, predicted(self.booster, rows))
 
     def contributions(self, rows: Array) -> Array:
         """Return what each column adds to each head's raw coefficient, (n, heads, features + 1)."""
@@ -82,7 +82,7 @@ def scorer_of(content: bytes, response: PriceResponse, version: str) -> Scorer:
     except xgb.core.XGBoostError as error:
         raise ModelMismatchError("cannot be read by this XGBoost") from error
     booster.set_param({"nthread": 1})  # of a few rows more threads only wait, and burn a core
-    outputs = np.size(booster.inplace_predict(np.zeros((1, len(response.features)), "f4")))
+    outputs = predicted(booster, np.zeros((1, len(response.features)))).size
     response.refuse_other(response.model, response.portfolio, outputs)
     return Scorer(booster, response, version)
 
