@@ -56,7 +56,7 @@ __all__ = ["OfferService"]
 
 _app = Starlette()  # a worker of the front puts the HTTP door into it
 _READY_WITHIN_S = 0.8
-_LATER_S = 5  # BentoML's own limit speaks after ours, if ever
+_LATER_S = 5  # BentoML wants a limit of its own; on a front ours alone is in force
 
 
 @cache

@@ -1,9 +1,15 @@
 """What stands before every front, in order: headers, plain errors, the gate, and turns."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from bentoml import server_context
+from bentoml._internal.server.http import traffic
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,26 +20,59 @@ if TYPE_CHECKING:
 
 __all__ = ["Straight", "stand_before"]
 
+Page = Callable[[Request], Awaitable[Response]]
+_Timed = traffic.TimeoutMiddleware
+
 
 class Straight:
     """ASGI middleware: a request for one of a door's own pages goes to it by the shortest way.
 
-    The way through BentoML's own application and router leads to the same place, and takes as long
-    as to validate and record a request. Patterns and what is BentoML's go it still. BentoML's CORS
-    middleware, which is off by default, is on that way: no other site's pages are answered.
+    The way through BentoML's own application and router, and through the door's, leads to the same
+    page, and takes as long as to validate and record a request. Patterns and what is BentoML's go
+    it still. BentoML's CORS middleware, which is off by default, is on that way: no other site's
+    pages are answered.
     """
 
     def __init__(self, app: ASGIApp, door: Starlette) -> None:
         self._app, self._door = app, door
-        self._own: frozenset[str] = frozenset()
+        self._pages: dict[tuple[str, str], Page] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if not self._own:  # when the first request comes the door has all its pages
-            routes = (each.path for each in self._door.routes if isinstance(each, Route))
-            self._own = frozenset(path for path in routes if "{" not in path)
-        is_own = scope["type"] == "http" and scope["path"] in self._own
-        await (self._door if is_own else self._app)(scope, receive, send)
+        """Pass a request on; what goes wrong on a page is answered as the door would."""
+        if not self._pages:  # when the first request comes the door has all its pages
+            self._pages = dict(_pages(self._door))
+        page = self._pages.get((scope["method"], scope["path"])) if _is_http(scope) else None
+        if page is None:
+            await self._app(scope, receive, send)
+            return
+        scope["app"] = self._door
+        request = Request(scope, receive, send)
+        try:
+            answer = await page(request)
+        except Exception as error:
+            kinds = (kind for kind in type(error).__mro__ if kind in self._door.exception_handlers)
+            kind = next(kinds, None)
+            if kind is None:
+                raise
+            told: Any = self._door.exception_handlers[kind]
+            await (await told(request, error))(scope, receive, send)
+            if kind is Exception:  # a defect, which the server logs
+                raise
+            return
+        await answer(scope, receive, send)
+
+
+def _is_http(scope: Scope) -> bool:
+    return bool(scope["type"] == "http")
+
+
+def _pages(door: Starlette) -> Iterator[tuple[tuple[str, str], Page]]:
+    """Return the door's coroutine functions by method and path; the first of a path is asked."""
+    for route in reversed(door.routes):
+        if isinstance(route, Route) and "{" not in route.path:
+            for method in route.methods or ():
+                if iscoroutinefunction(route.endpoint):
+                    yield (method, route.path), route.endpoint
 
 
 def stand_before(
@@ -45,6 +84,15 @@ def stand_before(
     service makes them, and its gate.
     """
     service.add_asgi_middleware(_before, door=door, gate=gate, settings=settings)
+    traffic.TimeoutMiddleware = partial(_timed, service.name)  # type: ignore[misc,assignment]
+
+
+def _timed(front: str, app: ASGIApp, timeout: float) -> ASGIApp:
+    """Return an application as BentoML bounds its requests' time, but a front's as it is.
+
+    There `Turns` does so, without a task and a timer of each request that nobody cancels.
+    """
+    return app if server_context.service_name == front else _Timed(app, timeout)
 
 
 def _before(

@@ -6,8 +6,10 @@ no route has are one.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from time import perf_counter
 from typing import Any
 
 from bentoml import server_context
@@ -17,13 +19,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import metrics
 
-__all__ = ["UNKNOWN", "bound_traffic", "endpoint_of"]
+__all__ = ["UNKNOWN", "BoundedTraffic", "bound_traffic", "endpoint_of"]
 
 UNKNOWN = "other"
 """The endpoint of every path that is nowhere."""
 
 _BENTOMLS = {"/livez", "/healthz", "/readyz", "/metrics", "/docs.json", "/schema.json"}
-_ASKED = "finnt.asked"  # where a labelled scope holds the one that was asked
+_NOTHING: Mapping[str, Any] = {"status": 500}  # of an application that fails before it answers
 _REFUSED, _DEFECT = 400, 500
 _PROBLEM = b"application/problem+json"
 _CODES = {429: "overloaded", 503: "unavailable", 504: "timeout"}  # of what BentoML refuses
@@ -36,8 +38,8 @@ def bound_traffic(routes: Callable[[], Sequence[BaseRoute]], front: str) -> None
     those of other services than the front one, which are the runners', have their own routes too.
     """
     known = cache(lambda: endpoint_of(routes()))
-    instruments.RunnerTrafficMetricsMiddleware = _bounded(  # type: ignore[misc]
-        instruments.RunnerTrafficMetricsMiddleware, known, front
+    instruments.RunnerTrafficMetricsMiddleware = partial(  # type: ignore[misc,assignment]
+        BoundedTraffic, known=known, front=front
     )
 
 
@@ -60,45 +62,85 @@ def endpoint_of(routes: Sequence[BaseRoute]) -> Callable[[str], str]:
     return endpoint
 
 
-def _bounded(kind: Any, known: Callable[[], Callable[[str], str]], front: str) -> Any:
-    class BoundedTraffic(kind):  # type: ignore[misc]
-        def __init__(self, app: ASGIApp, **words: Any) -> None:
-            super().__init__(_asked_of(app), **words)
+class BoundedTraffic(instruments.RunnerTrafficMetricsMiddleware):
+    """ASGI middleware: BentoML's series, each looked up by its labels once, not for each request.
 
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            if "path" in scope:
-                scope = {**scope, "path": known()(scope["path"]), _ASKED: scope}
-                if server_context.service_name == front:
-                    send = _counted(send)
-            await super().__call__(scope, receive, send)
+    `known` returns what tells a path's endpoint; the refusals of service `front` are counted too.
+    """
 
-    return BoundedTraffic
+    def __init__(
+        self, app: ASGIApp, known: Callable[[], Callable[[str], str]], front: str, **words: Any
+    ) -> None:
+        super().__init__(app, **words)
+        self._known, self._front = known, front
+        self._series = cache(self._found)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count and time a request; what is behind refuses a websocket."""
+        if scope["type"] != "http" or scope["path"] == "/metrics":
+            await self.app(scope, receive, send)
+            return
+        if not self._is_setup:
+            self._setup()
+        series, began, start = self._series(self._known()(scope["path"])), perf_counter(), _NOTHING
+
+        async def told(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+            elif not message.get("more_body"):
+                series.answered(start["status"], perf_counter() - began)
+                if start["status"] >= _REFUSED and series.is_of_front:
+                    metrics.refused("http", _code(start, message.get("body", b"")))
+            await send(message)
+
+        series.asked()
+        try:
+            await self.app(scope, receive, told)
+        finally:
+            series.in_progress.dec()
+
+    def _found(self, endpoint: str) -> "_Series":
+        name = server_context.service_name
+        bento = server_context.bento_name, server_context.bento_version
+        is_probe = endpoint.startswith(tuple(self.skip_paths))
+
+        def answers(status: int) -> tuple[Any, Any]:
+            labels = endpoint, *bento, status, name
+            return (
+                self.metrics_request_total.labels(*labels),
+                self.metrics_request_duration.labels(*labels),
+            )
+
+        return _Series(
+            is_of_front=name == self._front,
+            last=None if is_probe else self.metrics_last_request_timestamp.labels(*bento, name),
+            in_progress=self.metrics_request_in_progress.labels(endpoint, *bento, name),
+            answers=cache(answers),
+        )
 
 
-def _asked_of(app: ASGIApp) -> ASGIApp:
-    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-        await app(scope.get(_ASKED, scope), receive, send)
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """One endpoint's: when it was asked last, what is open, and by status count and duration."""
 
-    return asked
+    is_of_front: bool
+    last: Any
+    in_progress: Any
+    answers: Callable[[int], tuple[Any, ...]]
 
+    def asked(self) -> None:
+        if self.last is not None:
+            self.last.set_to_current_time()
+        self.in_progress.inc()
 
-def _counted(send: Send) -> Send:
-    """Return what counts an answer that is a refusal, whoever gives it, and sends it."""
-    start: Message = {}
-
-    async def counting(message: Message) -> None:
-        nonlocal start
-        if message["type"] == "http.response.start":
-            start = message
-        elif start.get("status", 0) >= _REFUSED:
-            metrics.refused("http", _code(start, message.get("body", b"")))
-            start = {}
-        await send(message)
-
-    return counting
+    def answered(self, status: int, seconds: float) -> None:
+        count, duration = self.answers(status)
+        count.inc()
+        duration.observe(seconds)
 
 
-def _code(start: Message, body: bytes) -> str:
+def _code(start: Mapping[str, Any], body: bytes) -> str:
     if dict(start.get("headers", ())).get(b"content-type") == _PROBLEM:
         return str(json.loads(body)["type"]).rpartition(":")[2]
     status = int(start["status"])

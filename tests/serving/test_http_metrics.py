@@ -109,3 +109,36 @@ def test_what_is_answered_and_what_a_runner_refuses_is_no_refusal_of_the_door(as
     monkeypatch.setattr(server_context, "service_name", "RiskRunner")
     asked("/v1/offers", method="POST")
     assert problems("outcome-conflict") == before
+
+
+def test_each_answer_is_counted_by_status_and_timed(asked):
+    def value(what, status):
+        return sum(
+            s.value
+            for m in REGISTRY.collect()
+            for s in m.samples
+            if s.name.startswith("made")
+            and s.name.endswith(what)
+            and s.labels.get("endpoint") == "/late"
+            and s.labels["http_response_code"] == status
+        )
+
+    names = "_request_total", "_request_duration_seconds_count"
+    before = [value(name, "504") for name in names]
+    asked("/late", "/late", "/late")
+    assert [value(name, "504") - was for name, was in zip(names, before, strict=True)] == [3, 3]
+
+
+def test_nothing_is_in_progress_once_all_is_answered_or_failed(asked):
+    def open_now():
+        samples = (s for m in REGISTRY.collect() for s in m.samples)
+        return sum(s.value for s in samples if s.name.endswith("_request_in_progress"))
+
+    async def failing(*_):
+        raise ValueError("a defect")
+
+    asked("/late", "/v1/decisions/1")
+    app = instruments.RunnerTrafficMetricsMiddleware(failing, namespace=next(NAMES))
+    with pytest.raises(ValueError, match="a defect"):
+        asyncio.run(app({"type": "http", "path": "/late"}, None, None))
+    assert open_now() == 0
