@@ -45,7 +45,7 @@ class FrontSettings(BaseSettings):
     def chosen(self, *, embedded: bool) -> Self:
         """Return them with a number of `workers`; `embedded` says where the models live.
 
-        Beside runners a second front would take from them what it gains (docs/speed.md).
+        Beside runners a second front takes from them much of what it gains (docs/speed.md).
         """
         cores = CpuResource.from_system() if embedded else 1  # as many as a container may use
         workers = self.workers or min(max(int(cores), 1), _MOST_WORKERS)
