@@ -41,7 +41,8 @@ class Straight:
         """Pass a request on; what goes wrong on a page is answered as the door would."""
         if not self._pages:  # when the first request comes the door has all its pages
             self._pages = dict(_pages(self._door))
-        page = self._pages.get((scope["method"], scope["path"])) if _is_http(scope) else None
+        # what is no HTTP request has no method
+        page = self._pages.get((scope.get("method", ""), scope.get("path", "")))
         if page is None:
             await self._app(scope, receive, send)
             return
@@ -62,17 +63,14 @@ class Straight:
         await answer(scope, receive, send)
 
 
-def _is_http(scope: Scope) -> bool:
-    return bool(scope["type"] == "http")
-
-
 def _pages(door: Starlette) -> Iterator[tuple[tuple[str, str], Page]]:
     """Return the door's coroutine functions by method and path; the first of a path is asked."""
     for route in reversed(door.routes):
-        if isinstance(route, Route) and "{" not in route.path:
+        if not isinstance(route, Route) or "{" in route.path:
+            continue
+        if iscoroutinefunction(route.endpoint):
             for method in route.methods or ():
-                if iscoroutinefunction(route.endpoint):
-                    yield (method, route.path), route.endpoint
+                yield (method, route.path), route.endpoint
 
 
 def stand_before(
