@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 
 from finntelligence.portfolio import Capability
 from runners.asking import Question, asked_from_afar, from_afar, in_process
+from runners.direct import ask_directly
 from runners.guard import share_secret
 from runners.heap import settle
 from runners.linger import Leave, mind_processes
@@ -192,4 +193,5 @@ bound_traffic(lambda: _app.routes, _service.name)
 _service.add_asgi_middleware(Leave)  # the first added is outermost
 with in_one_line():
     tracing.watch(OfferService, RiskRunner, AcceptanceRunner)
+ask_directly(RiskRunner, AcceptanceRunner)
 stand_before(_service, _app, _gate, _settings)  # the last: nothing behind it sees every request

@@ -24,14 +24,15 @@ ROW_BLOCK = 64  # a row is as many times so many columns wide as it needs
 ANSWER_BLOCK = 8  # so is an answer along each axis: one split between two batches fits together
 
 
-def _refuse_unsealed(rows: Array) -> Array:
-    if rows.ndim != 2 or not rows.size or rows.shape[1] % ROW_BLOCK or rows.dtype != np.float64:
+def refuse_unsealed(rows: Array) -> Array:
+    is_array = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype == np.float64
+    if not is_array or not rows.size or rows.shape[1] % ROW_BLOCK:
         # not a ValueError, of which BentoML would log the rows
         raise InvalidArgument(f"rows are float64 of a multiple of {ROW_BLOCK} columns")
     return rows
 
 
-Sealed = Annotated[Array, AfterValidator(_refuse_unsealed)]
+Sealed = Annotated[Array, AfterValidator(refuse_unsealed)]
 """Sealed rows as a runner takes them: checked before they meet others in an adaptive batch, which
 one misfit would spoil for all."""
 

@@ -13,16 +13,15 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import aiohttp
 import numpy as np
 from _bentoml_impl.serde import Payload  # type: ignore[import-untyped]
-from bentoml._internal.utils.uri import uri_to_path
 from bentoml.exceptions import InvalidArgument
 from numpy.typing import NDArray
 from opentelemetry import propagate
 
 from finntelligence.errors import ModelUnavailableError
 from runners.arrays import ArraySerde
+from runners.connections import Connections
 from runners.guard import credentials
 
 __all__ = ["Remote"]
@@ -39,7 +38,7 @@ LEAVING_S = 5.0  # for whoever says that it ends, which it does once it is quiet
 log = logging.getLogger(__name__)
 
 
-class _RefusedError(aiohttp.ClientError):
+class _RefusedError(OSError):
     """A runner answers, but not with what it was asked for."""
 
 
@@ -80,8 +79,9 @@ class Remote:
         return False
 
     async def close(self) -> None:
-        """Drop all connections."""
-        await asyncio.gather(*(place.close() for place in self._places))
+        """Drop the connections that nobody waits at; BentoML awaits it as a service ends."""
+        for place in self._places:
+            place.close()
 
     def _in_turn(self) -> Sequence["_Place"]:
         """Return the addresses in the order in which to ask them."""
@@ -94,7 +94,9 @@ class _Place:
 
     def __init__(self, model: str, address: str) -> None:
         self._model, self._address = model, address
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(address, idle_s=IDLE_S, connect_within_s=CONNECT_WITHIN_S)
+        shown = credentials()
+        self._headers = {} if shown is None else {"Authorization": shown}
         self._in_flight = self._failures = 0
         self._shunned_until = self._asked_at = 0.0
         self._renew_at = time.monotonic() + RENEW_S
@@ -105,56 +107,39 @@ class _Place:
 
     async def post(self, path: str, body: bytes, about: Any, within_s: float) -> Array | None:
         """Return the answer, or None where there is none."""
-        headers = {"Content-Type": ArraySerde.media_type, **about}
+        headers = {"Content-Type": ArraySerde.media_type, **self._headers, **about}
         propagate.inject(headers)
         self._asked_at = now = time.monotonic()
         if now > self._renew_at:
             headers["Connection"], self._renew_at = "close", now + RENEW_S
-        limit = aiohttp.ClientTimeout(total=within_s, sock_connect=CONNECT_WITHIN_S)
         self._in_flight += 1
         try:
-            async with self._connected().post(
-                path, data=body, headers=headers, timeout=limit
-            ) as response:
-                content = await response.read()
-                if response.status != 200:
-                    raise _RefusedError(
-                        f"{response.status} {content[:200].decode(errors='replace')}"
-                    )
-                answer = ArraySerde().deserialize_value(Payload((content,), response.headers))
-        except (aiohttp.ClientError, InvalidArgument, TimeoutError, OSError) as error:
+            reply = await self._connections.ask("POST", path, headers, body, within_s=within_s)
+            if reply.status != 200:
+                said = reply.body[:200].decode(errors="replace")
+                raise _RefusedError(f"{reply.status} {said}")
+            answer = ArraySerde().deserialize_value(Payload((reply.body,), reply.headers))
+        except (InvalidArgument, TimeoutError, OSError) as error:
             self.failed(error)
             return None
         finally:
             self._in_flight -= 1
         self._worked()
-        if response.headers.get("Connection") == "close" and "Connection" not in headers:
+        if not reply.lasts and "Connection" not in headers:
             self._shunned_until = time.monotonic() + LEAVING_S
         return np.asarray(answer)
 
     async def is_ready(self) -> bool:
         try:
-            limit = aiohttp.ClientTimeout(total=CONNECT_WITHIN_S)
-            async with self._connected().get("/readyz", timeout=limit) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    def _connected(self) -> aiohttp.ClientSession:
-        if self._session is None:  # made within the event loop that uses it
-            shown = credentials()
-            base, connector = _target(self._address)
-            self._session = aiohttp.ClientSession(
-                base,
-                connector=connector,
-                headers={} if shown is None else {"Authorization": shown},
-                cookie_jar=aiohttp.DummyCookieJar(),
+            reply = await self._connections.ask(
+                "GET", "/readyz", self._headers, within_s=CONNECT_WITHIN_S
             )
-        return self._session
+        except OSError:  # a TimeoutError is one
+            return False
+        return reply.status == 200
+
+    def close(self) -> None:
+        self._connections.close()
 
     def failed(self, error: Exception) -> None:
         """Leave it alone for a while; say why, once."""
@@ -169,12 +154,3 @@ class _Place:
         if self._failures:
             log.warning("the %s model at %s answers again", self._model, self._address)
         self._failures, self._shunned_until = 0, 0.0
-
-
-def _target(address: str) -> tuple[str, aiohttp.BaseConnector]:
-    """Return the base URL of an address, and what connects to it as often as it is asked to."""
-    if address.startswith("file:"):
-        path = uri_to_path(address)
-        return "http://runner", aiohttp.UnixConnector(path, limit=0, keepalive_timeout=IDLE_S)
-    base = address.replace("tcp://", "http://", 1)
-    return base, aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S)

@@ -1,11 +1,9 @@
 """What stands before every front, in order: headers, plain errors, the gate, and turns."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
-from bentoml import server_context
 from bentoml._internal.server.http import traffic
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["Straight", "stand_before"]
 
 Page = Callable[[Request], Awaitable[Response]]
-_Timed = traffic.TimeoutMiddleware
 
 
 class Straight:
@@ -82,15 +79,16 @@ def stand_before(
     service makes them, and its gate.
     """
     service.add_asgi_middleware(_before, door=door, gate=gate, settings=settings)
-    traffic.TimeoutMiddleware = partial(_timed, service.name)  # type: ignore[misc,assignment]
+    traffic.TimeoutMiddleware = _untimed  # type: ignore[misc,assignment]
 
 
-def _timed(front: str, app: ASGIApp, timeout: float) -> ASGIApp:
-    """Return an application as BentoML bounds its requests' time, but a front's as it is.
+def _untimed(app: ASGIApp, timeout: float) -> ASGIApp:
+    """Return an application without BentoML's limit of time.
 
-    There `Turns` does so, without a task and a timer of each request that nobody cancels.
+    It makes a task of each request, and a timer that nobody cancels. `Turns` bounds what a front is
+    asked, `runners.direct` what a runner is.
     """
-    return app if server_context.service_name == front else _Timed(app, timeout)
+    return app
 
 
 def _before(

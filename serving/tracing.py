@@ -83,13 +83,17 @@ def watch(*services: Any) -> None:
     Raises:
         CannotTraceError: when the environment asks for another protocol than http/protobuf.
     """
-    from bentoml._internal.configuration.containers import BentoMLContainer
-    from opentelemetry.util.http import ExcludeList
+    from opentelemetry.instrumentation import asgi
 
-    BentoMLContainer.tracing_excluded_urls.set(ExcludeList([""]))  # found in every address
+    asgi.OpenTelemetryMiddleware = _as_it_is  # type: ignore[misc,assignment]
     if _is_on(os.environ):
         for service in services:
             service.add_asgi_middleware(TracedRequests, component=service.name)
+
+
+def _as_it_is(app: ASGIApp, **_: Any) -> ASGIApp:
+    """Return an application without BentoML's spans."""
+    return app
 
 
 def interceptors() -> tuple[grpc.aio.ServerInterceptor, ...]:

@@ -1,0 +1,156 @@
+"""The short way from a front's question into a runner's adaptive batch, and back.
+
+BentoML's own way there finds out for each call what its method takes and answers, which of its
+parts lead there, and sends the answer in pieces. All of it is the same for every call, and takes
+several times as long as a model does for a few rows.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
+from inspect import iscoroutinefunction
+from typing import Any
+
+import bentoml
+import numpy as np
+from _bentoml_impl.serde import Payload  # type: ignore[import-untyped]
+from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]
+from bentoml import server_context
+from bentoml.exceptions import BentoMLException, InvalidArgument
+from numpy.typing import NDArray
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runners.arrays import ArraySerde
+from runners.envelope import refuse_unsealed
+from runners.settings import RunnerSettings
+
+__all__ = ["Direct", "ask_directly"]
+
+Array = NDArray[np.float64]
+Ask = Callable[[Array], Awaitable[Array]]
+
+_TIMED_OUT, _DEFECT = 504, 500
+
+log = logging.getLogger(__name__)
+
+
+class Direct:
+    """ASGI middleware: a batchable method is asked without what BentoML does around it.
+
+    What is asked joins the batches of BentoML's dispatcher, as if it had come through BentoML, and
+    has `timeout_s` seconds to be answered. To be the innermost of a runner's; all but the calls of
+    batchable methods goes on as it came.
+    """
+
+    def __init__(self, app: ASGIApp, timeout_s: float) -> None:
+        self._app, self._timeout_s = app, timeout_s
+        self._asks: dict[str, Ask] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a question, or pass on what is none."""
+        ask = self._found(scope).get(scope["path"]) if scope["type"] == "http" else None
+        if ask is None or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        about = {"content-type": "application/json"}
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            async with limit:
+                answer = await ask(_rows(await _body(receive), scope))
+            sent = ArraySerde().serialize_value(answer)
+            status, body = 200, b"".join(sent.data)
+            about = {"content-type": ArraySerde.media_type, **sent.metadata}
+        except TimeoutError:
+            status, body = self._late()
+        except BentoMLException as error:
+            status, body = error.error_code.value, _error(str(error))
+            if limit.expired():  # which the dispatcher takes for an overload
+                status, body = self._late()
+        except Exception:
+            log.exception("a call of %s failed", scope["path"])
+            status, body = _DEFECT, _error("an error of the runner; its log says more")
+        about["content-length"] = str(len(body))
+        headers = [(name.encode(), value.encode()) for name, value in about.items()]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _late(self) -> tuple[int, bytes]:
+        return _TIMED_OUT, _error(f"no answer within {self._timeout_s:.3g} s")
+
+    def _found(self, scope: Scope) -> dict[str, Ask]:
+        if self._asks is None:
+            self._asks = dict(_asks(scope["app"]))
+        return self._asks
+
+
+def ask_directly(*runners: Any) -> None:
+    """Have runner services answer so; to be called when they have all their other middleware."""
+    for runner in runners:
+        runner.add_asgi_middleware(Direct, timeout_s=RunnerSettings().timeout_s)
+
+
+def _asks(app: Starlette) -> Iterator[tuple[str, Ask]]:
+    """Return what asks each batchable method of the service that BentoML made an application of."""
+    for route in app.routes:
+        endpoint = getattr(route, "endpoint", None)
+        if not isinstance(route, Route) or not isinstance(endpoint, partial):
+            continue
+        factory, name = getattr(endpoint.func, "__self__", None), endpoint.args[0]
+        if not isinstance(factory, ServiceAppFactory) or name not in factory.dispatchers:
+            continue
+        if iscoroutinefunction(factory.service.apis[name].func):  # else it needs a thread
+            yield route.path, factory.dispatchers[name](_jointly(factory, name))
+
+
+def _jointly(factory: Any, name: str) -> Callable[[Sequence[Array]], Awaitable[list[Array]]]:
+    """Return what answers a batch of questions, and counts it as BentoML does."""
+    function = factory.service.apis[name].func
+    observe: Callable[[int], object] = _nothing
+    if factory.enable_metrics:
+        observe = factory.adaptive_batch_size_hist.labels(
+            runner_name=factory.service.name,
+            worker_index=server_context.worker_index,
+            method_name=name,
+            service_version=server_context.bento_version,
+            service_name=server_context.bento_name,
+        ).observe
+
+    async def answered(batches: Sequence[Array]) -> list[Array]:
+        observe(len(batches))
+        answers = await function(bentoml.get_current_service(), np.concatenate(batches))
+        ends = np.cumsum([len(each) for each in batches])
+        return np.split(answers, ends[:-1])
+
+    return answered
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidArgument("the body breaks off")
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _rows(body: bytes, scope: Scope) -> Array:
+    """Return the sealed rows that were sent."""
+    about = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    asked = ArraySerde().deserialize_value(Payload((body,), about))
+    if not isinstance(asked, dict) or list(asked) != ["rows"]:
+        raise InvalidArgument("rows are asked about, and nothing else")
+    return refuse_unsealed(asked["rows"])
+
+
+def _error(said: str) -> bytes:
+    return json.dumps({"error": said}).encode()
+
+
+def _nothing(_: int) -> None:
+    """Count nothing."""
