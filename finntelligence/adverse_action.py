@@ -110,7 +110,7 @@ def reasons(
     >>> known = replace(market, risk=replace(market.risk, evidence={"reference": approved}))
     >>> pair, broken = (risk, acceptance), {"EXPECTED_LOSS": 11, "PTI": 1}
     >>> cell = nearest_cell(asked, known, pair, 12_000, 36)
-    >>> found = Optimum(offers=(), broken=broken, nearest=cell)
+    >>> found = Optimum(offers=(), count_broken=lambda: broken, nearest=cell)
     >>> for reason in reasons(asked, known, pair, found, contributions[0]):
     ...     print(reason.code, reason.text, sep=": ")
     PTI: Income is too low for the monthly payment

@@ -6,7 +6,7 @@ applicant's features stay as they are.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finntelligence import offers
-from finntelligence.features import application_columns
+from finntelligence.features import REQUEST_FEATURES, application_columns
 from finntelligence.market import Market, solve
 from finntelligence.offers import Application, Offer
 from finntelligence.optimiser import optimum
 from finntelligence.policy import Policy
 from finntelligence.portfolio import Portfolio
 
-__all__ = ["Alternatives", "CounterOffer", "alternatives", "counter_offer"]
+__all__ = ["Alternatives", "CounterOffer", "alternatives", "approvable", "counter_offer"]
 
 Array = NDArray[np.float64]
 
@@ -76,20 +76,35 @@ class Alternatives:
         amount, term = self.requests[place]
         return replace(self.application, requested_principal=amount, requested_term_months=term)
 
+    def at(self, places: Sequence[int]) -> "Alternatives":
+        """Return those at these places alone."""
+        return replace(self, requests=tuple(self.requests[place] for place in places))
+
     def columns(self) -> Mapping[str, NDArray[Any]]:
-        """Return them as `features.columns_of` would, (n,) each.
+        """Return their columns: amounts and terms, (n,), and what they share, (1,).
 
         >>> columns = alternatives(asked, book, market.policy).columns()
-        >>> columns["fico"][:2].tolist(), columns["requested_principal"][:2].tolist()
-        ([705.0, 705.0], [10600.0, 9400.0])
+        >>> columns["fico"].tolist(), columns["requested_principal"][:2].tolist()
+        ([705.0], [10600.0, 9400.0])
         """
+        amounts, terms = self._amounts_and_terms().T
         same = application_columns(self.application)
-        amounts, terms = np.array(self.requests, dtype=float).reshape(-1, 2).T
-        return {
-            **{name: np.repeat(column, len(self)) for name, column in same.items()},
-            "requested_principal": amounts,
-            "requested_term_months": terms,
-        }
+        return {**same, "requested_principal": amounts, "requested_term_months": terms}
+
+    def rows(self, row: Array) -> Array:
+        """Return their rows of the design matrix, (n, features), given the application's own.
+
+        >>> from finntelligence.features import RowEncoder
+        >>> row = RowEncoder(book)(asked)
+        >>> alternatives(asked, book, market.policy).rows(row)[:2, -2:].tolist()
+        [[10600.0, 36.0], [9400.0, 36.0]]
+        """
+        rows = np.repeat(row, len(self), axis=0)
+        rows[:, -len(REQUEST_FEATURES) :] = self._amounts_and_terms()
+        return rows
+
+    def _amounts_and_terms(self) -> Array:
+        return np.array(self.requests, dtype=float).reshape(-1, len(REQUEST_FEATURES))
 
 
 def alternatives(
@@ -121,19 +136,21 @@ def alternatives(
         max((most + 1) // len(terms), _FEWEST_RUNGS),
     )
 
-    def distance(request: tuple[float, int]) -> tuple[float, int]:
-        amount, term = request
-        return 1 - amount / principal + abs(math.log(term / term_months)), term
-
-    requests = {(amount, term) for amount in amounts for term in terms}
-    nearest = sorted(requests - {(principal, term_months)}, key=distance)[:most]
+    longer = [(abs(math.log(term / term_months)), term) for term in terms]
+    ranked = sorted(
+        (1 - amount / principal + distance, term, amount)
+        for amount in amounts
+        for distance, term in longer
+        if (amount, term) != (principal, term_months)
+    )
     checked = offers.application(
         portfolio,
         requested_principal=principal,
         requested_term_months=term_months,
         features=application.features,
     )
-    return Alternatives(application=checked, requests=tuple(nearest))
+    nearest = tuple((amount, term) for _, term, amount in ranked[:most])
+    return Alternatives(application=checked, requests=nearest)
 
 
 def _rungs(highest: float, lowest: float, step: float, count: int) -> list[float]:
@@ -144,9 +161,28 @@ def _rungs(highest: float, lowest: float, step: float, count: int) -> list[float
     """
     if highest <= lowest:
         return [highest]
-    below = np.round(np.geomspace(highest, lowest, count)[1:] / step) * step
-    snapped = np.round(np.clip(below, lowest, highest), 2)
-    return [highest, *(float(x) for x in np.unique(snapped)[::-1] if x < highest)]
+    share = (lowest / highest) ** (1 / (count - 1))
+    steps = (round(highest * share**rung / step) * step for rung in range(1, count))
+    snapped = {round(max(amount, lowest), 2) for amount in steps}
+    return [highest, *sorted((amount for amount in snapped if amount < highest), reverse=True)]
+
+
+def approvable(alternatives: Alternatives, market: Market, risk: Array) -> list[int]:
+    """Return the places of the alternatives that have a permitted rate of positive value, rising.
+
+    `risk` are the risk model's coefficients for these very alternatives, (n, heads). No other can
+    have an offer, whatever the acceptance model says; so it need not be asked about them.
+
+    >>> from dataclasses import replace
+    >>> poor = replace(asked, features={**asked.features, "annual_income": 6_000})
+    >>> requests = alternatives(poor, book, market.policy)
+    >>> approvable(requests, market, np.tile(risk, (len(requests), 1)))[:3]
+    [0, 1, 3]
+    """
+    anybody = np.zeros((len(alternatives), len(market.acceptance.heads)))  # one in two takes it
+    ticks = solve(alternatives.columns(), market, risk, anybody).optima.tick
+    found = np.flatnonzero((ticks.reshape(len(alternatives), -1) >= 0).any(axis=1))
+    return [int(place) for place in found]
 
 
 def counter_offer(

@@ -103,8 +103,9 @@ def _grouped(response: PriceResponse, contributions: Array, phi: Array) -> dict[
     for k, head in enumerate(response.heads):
         name = _GROUP_OF_PHI[head.phi]
         groups[name] = groups[name] + parts[:, k, -1]
-    for j, name in enumerate(_column_groups(response)):
-        groups[name] = groups.get(name, 0.0) + parts[:, :, j].sum(axis=1)
+    columns = parts.sum(axis=1).T
+    for name, part in zip(_column_groups(response), columns[:-1], strict=True):
+        groups[name] = groups.get(name, 0.0) + part
     return groups
 
 

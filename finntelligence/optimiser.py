@@ -4,8 +4,10 @@ Exact: each rate is the one that valuing every tick would find (`finntelligence.
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,11 +41,12 @@ PRICE_RANGE = "PRICE_RANGE"
 """The pseudo-rule of the price range: the quotable rates within the trust region."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Optimum:
     """The best permitted offers, best first; and by code how many cells a rule left without one.
 
-    Where nothing is offered `nearest` is the cell nearest to what was asked for.
+    Where nothing is offered `nearest` is the cell nearest to what was asked for. Cells are counted
+    when somebody asks for it, which is seldom where there are offers.
 
     >>> found = optimum(asked, market, risk, acceptance)
     >>> [(offer.principal, offer.term_months) for offer in found.offers], found.broken
@@ -51,12 +54,17 @@ class Optimum:
     """
 
     offers: tuple[Offer, ...]
-    broken: dict[str, int]
+    count_broken: Callable[[], dict[str, int]] = field(repr=False, compare=False)
     nearest: Cell | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if bool(self.offers) == (self.nearest is not None):
             raise ValueError("a nearest cell is told where nothing is offered, and only there")
+
+    @cached_property
+    def broken(self) -> dict[str, int]:
+        """How many cells the first rule that forbids all their rates left without an offer."""
+        return self.count_broken()
 
 
 def optimum(
@@ -75,8 +83,9 @@ def optimum(
     (0.1513, 0.4268, 882.9)
     >>> from dataclasses import replace
     >>> strict = replace(market, policy=replace(market.policy, pd_cutoff=0.05))
-    >>> optimum(asked, strict, risk, acceptance)
-    Optimum(offers=(), broken={'PD_CUTOFF': 12})
+    >>> found = optimum(asked, strict, risk, acceptance)
+    >>> found.offers, found.broken
+    ((), {'PD_CUTOFF': 12})
     """
     solution = solve(application_columns(application), market, risk[None], acceptance[None])
     return _optimum(application, market, (risk, acceptance), solution, 0)
@@ -122,15 +131,18 @@ def _optimum(
         _offer(solution.cell(row, at - start), optima.peak(at), market, p)
         for at, p in zip(shown, p_choice, strict=True)
     )
-    broken: dict[str, int] = {}
-    for cell in (solution.cell(row, place) for place, at in enumerate(tick) if at < 0):
-        if not math.isnan(cell.principal):
-            code = first_broken(application, market, coefficients, cell)
-            broken[code] = broken.get(code, 0) + 1
+
+    def broken() -> dict[str, int]:
+        lost = (solution.cell(row, place) for place, at in enumerate(tick) if at < 0)
+        cells = (cell for cell in lost if not math.isnan(cell.principal))
+        return dict(
+            Counter(first_broken(application, market, coefficients, cell) for cell in cells)
+        )
+
     if offers:
-        return Optimum(offers=offers, broken=broken)
+        return Optimum(offers=offers, count_broken=broken)
     asked = application.requested_principal, application.requested_term_months
-    return Optimum(offers=(), broken=broken, nearest=solution.nearest(row, *asked))
+    return Optimum(offers=(), count_broken=broken, nearest=solution.nearest(row, *asked))
 
 
 def _menu(optima: Optima, ranked: list[int], policy: Policy) -> tuple[list[int], list[float]]:

@@ -15,7 +15,7 @@ from finntelligence.errors import ModelMismatchError
 from finntelligence.explain import reference
 from finntelligence.portfolio import Capability
 from finntelligence.response import SPEC_ATTRIBUTE, PriceResponse
-from runners.trees import predicted
+from runners.trees import contributed, predicted
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -41,15 +41,8 @@ class Scorer:
 
     def contributions(self, rows: Array) -> Array:
         """Return what each column adds to each head's raw coefficient, (n, heads, features + 1)."""
-        import xgboost as xgb
-
-        trees = self.booster.predict(
-            xgb.DMatrix(rows.astype(np.float32), nthread=1),  # see `scorer_of`
-            pred_contribs=True,
-            strict_shape=True,
-            validate_features=False,  # columns are in the order of the response's features
-        )
-        return self.response.contributions(rows, np.asarray(trees, dtype=float))
+        trees = contributed(self.booster, rows).reshape(len(rows), -1, rows.shape[1] + 1)
+        return self.response.contributions(rows, trees)
 
 
 def response_of(content: bytes, model: Capability) -> PriceResponse:

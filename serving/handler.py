@@ -14,10 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from finntelligence.counter_offer import CounterOffer, alternatives, counter_offer
+from finntelligence.counter_offer import CounterOffer, alternatives, approvable, counter_offer
 from finntelligence.decision import Decision, decide
 from finntelligence.errors import ModelUnavailableError
-from finntelligence.features import RowEncoder, design_matrix
+from finntelligence.features import RowEncoder
 from finntelligence.list_price import at_list_price, list_price_optimum, no_answer
 from finntelligence.market import Market
 from finntelligence.offers import Application
@@ -182,7 +182,7 @@ async def handle(
             found = await engine.optimum((application, *pair))
             why = other = None
             if not found.offers:
-                asked = engine.explain_risk(row), _counter_offer(application, engine)
+                asked = engine.explain_risk(row), _counter_offer(application, engine, row)
                 (why,), other = await asyncio.gather(*asked)
             elif explain:
                 (why,) = await engine.explain_risk(row)
@@ -204,14 +204,24 @@ async def _at_list_price(
     return replace(decision, degraded=True)
 
 
-async def _counter_offer(application: Application, engine: Engine) -> CounterOffer | None:
-    """Ask the whole engine about the nearest other requests of a declined applicant."""
+async def _counter_offer(
+    application: Application, engine: Engine, row: Array
+) -> CounterOffer | None:
+    """Ask the engine about the nearest other requests of a declined applicant, with its `row`.
+
+    Few of the declined have any that risk allows, so acceptance is asked about those alone.
+    """
     market = engine.market
     others = alternatives(application, market.portfolio, market.policy)
     if not others:
         return None
-    rows = design_matrix(market.portfolio, others.columns())
-    return counter_offer(others, market, *await engine.score(rows))
+    rows = others.rows(row)
+    risk = await engine.score_risk(rows)
+    places = approvable(others, market, risk)
+    if not places:
+        return None
+    acceptance = await engine.score_acceptance(rows[places])
+    return counter_offer(others.at(places), market, risk[places], acceptance)
 
 
 def in_process(answer: Callable[[Array], Array]) -> Score:

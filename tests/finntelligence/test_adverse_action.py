@@ -298,7 +298,8 @@ def test_failed_rules_come_in_the_order_of_how_much_they_stopped(simulated, ask)
     applied, market, *pair = asked.all
     wanted = applied.requested_principal, applied.requested_term_months
     cell = nearest_cell(applied, market, pair, *wanted)
-    told = reasons(applied, market, pair, Optimum(offers=(), broken=broken, nearest=cell), parts)
+    found = Optimum(offers=(), count_broken=lambda: broken, nearest=cell)
+    told = reasons(applied, market, pair, found, parts)
     assert [reason.code for reason in told][:3] == ["DTI", "APR_CAP", "PTI"]
     assert told[3].code == "FIELD:fico"
     assert len(told) == 4

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finntelligence.counter_offer import alternatives, counter_offer
+from finntelligence.counter_offer import alternatives, approvable, counter_offer
 from finntelligence.errors import InvalidApplicationError
-from finntelligence.features import application_columns, design_matrix
+from finntelligence.features import RowEncoder, application_columns, design_matrix
 from finntelligence.offers import application
 from finntelligence.optimiser import optimum
 
@@ -200,6 +200,39 @@ def test_each_alternative_is_judged_by_its_own_coefficients(simulated, ask):
     pairs = [pair(request) for request in found]
     assert pairs.index(request_of(asked_again)) == 0
     assert pairs.index(request_of(later)) == 3
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_rows_and_columns_are_those_of_requests_made_afresh(book, market, requests, data):
+    applied = application(book, **data.draw(requests(book)))
+    found = alternatives(applied, book, market(book, COARSE).policy)
+    if not found:
+        return
+    rows = found.rows(RowEncoder(book)(applied))
+    columns = found.columns()
+    for place, request in enumerate(found):
+        own = application_columns(request)
+        np.testing.assert_array_equal(rows[[place]], design_matrix(book, own))
+        for name, column in columns.items():
+            np.testing.assert_array_equal(np.broadcast_to(column, len(found))[[place]], own[name])
+
+
+@pytest.mark.parametrize("harsh", HARSH)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_only_what_risk_allows_has_offers_and_all_of_it(book, market, requests, harsh, data):
+    under = market(book, COARSE | HARSH[harsh])
+    applied = application(book, **data.draw(requests(book)))
+    found = alternatives(applied, book, under.policy, 12)
+    if not found:
+        return
+    risk, acceptance = scored(under, found)
+    approved = [place for place, request in enumerate(found) if answered(under, request)]
+    places = approvable(found, under, risk)
+    assert places == approved
+    few = counter_offer(found.at(places), under, risk[places], acceptance[places])
+    assert few == counter_offer(found, under, risk, acceptance)
 
 
 def test_nothing_is_countered_where_nothing_would_be_approved(ask, simulated):

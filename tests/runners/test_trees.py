@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from runners.trees import predicted
+from runners.trees import contributed, predicted
 
 FEATURES = 7
 
@@ -37,14 +37,26 @@ def test_it_says_what_xgboost_says(booster, count):
     np.testing.assert_array_equal(predicted(booster, turned), expected.ravel())
 
 
-def test_of_no_rows_it_says_nothing(booster):
-    assert predicted(booster, some_rows(0)).shape == (0,)
+@pytest.mark.parametrize("count", [1, 2, 63, 700])
+def test_it_says_why_as_xgboost_does(booster, count):
+    rows = some_rows(count)
+    matrix = xgb.DMatrix(rows.astype(np.float32), nthread=1)
+    expected = booster.predict(matrix, pred_contribs=True)
+    np.testing.assert_array_equal(contributed(booster, rows), expected.ravel())
+    turned = np.asfortranarray(rows)
+    np.testing.assert_array_equal(contributed(booster, turned), expected.ravel())
 
 
+@pytest.mark.parametrize("asked", [predicted, contributed])
+def test_of_no_rows_it_says_nothing(booster, asked):
+    assert asked(booster, some_rows(0)).shape == (0,)
+
+
+@pytest.mark.parametrize("asked", [predicted, contributed])
 @pytest.mark.parametrize("columns", [0, FEATURES - 1, FEATURES + 1])
-def test_rows_of_another_width_are_refused(booster, columns):
+def test_rows_of_another_width_are_refused(booster, columns, asked):
     with pytest.raises(xgb.core.XGBoostError, match="Number of columns"):
-        predicted(booster, np.zeros((2, columns)))
+        asked(booster, np.zeros((2, columns)))
 
 
 def test_an_answer_stays_as_it_is_when_the_next_is_asked_for(booster):
@@ -55,9 +67,10 @@ def test_an_answer_stays_as_it_is_when_the_next_is_asked_for(booster):
     np.testing.assert_array_equal(kept, said)
 
 
-def test_threads_may_ask_one_booster(booster):
+@pytest.mark.parametrize("asked", [predicted, contributed])
+def test_threads_may_ask_one_booster(booster, asked):
     rows = [some_rows(9, seed) for seed in range(40)]
-    alone = [predicted(booster, each) for each in rows]
+    alone = [asked(booster, each) for each in rows]
     with ThreadPoolExecutor(4) as threads:
-        together = list(threads.map(lambda each: predicted(booster, each), rows))
+        together = list(threads.map(lambda each: asked(booster, each), rows))
     np.testing.assert_array_equal(together, alone)
