@@ -12,6 +12,7 @@ against somebody else's: here the mean of the applicants whose loans were booked
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,15 +84,22 @@ def _column_groups(response: PriceResponse) -> tuple[str, ...]:
     Raises:
         ModelMismatchError: when a column belongs to no declared feature that has a reason.
     """
-    explained = {field.name for field in response.portfolio.features if field.reason}
-    groups = tuple(source_of(feature) for feature in response.features)
-    unmapped = sorted(set(groups) - explained - set(REQUEST_FEATURES))
+    groups, unmapped = _known_groups(response.features, response.portfolio.explained)
     if unmapped:
         raise ModelMismatchError(
             f"cannot be explained: no feature of portfolio {response.portfolio.name} with a reason "
             f"is called {', '.join(unmapped)}; declare it with a reason and train again"
         )
     return groups
+
+
+@lru_cache(maxsize=16)  # a process has few models
+def _known_groups(
+    features: tuple[str, ...], explained: frozenset[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return each column's group, and the groups that are not explained."""
+    groups = tuple(source_of(feature) for feature in features)
+    return groups, tuple(sorted(set(groups) - explained - set(REQUEST_FEATURES)))
 
 
 def _grouped(response: PriceResponse, contributions: Array, phi: Array) -> dict[str, Array]:

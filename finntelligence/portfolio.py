@@ -116,7 +116,8 @@ class Portfolio:
 
     Models are judged on the newest part of its history, or where `random_holdout` on a random part.
     `features` are the fields a model may see; `asked` those an application carries: features, and
-    what says which law applies; `asked_names` are those fields' names.
+    what says which law applies; `asked_names` are those fields' names, `explained` those of the
+    features that have a reason to give.
 
     >>> book.name, book.field("fico").maximum, len(book.fields), len(book.asked)
     ('simulated', 850.0, 11, 10)
@@ -141,6 +142,7 @@ class Portfolio:
     features: tuple[Field, ...] = field(init=False, repr=False)
     asked: tuple[Field, ...] = field(init=False, repr=False)
     asked_names: frozenset[str] = field(init=False, repr=False)
+    explained: frozenset[str] = field(init=False, repr=False)
     _by_name: Mapping[str, Field] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -149,6 +151,9 @@ class Portfolio:
             "features": tuple(f for f in self.fields if f.role is Role.FEATURE),
             "asked": tuple(f for f in self.fields if f.role in asked),
             "asked_names": frozenset(f.name for f in self.fields if f.role in asked),
+            "explained": frozenset(
+                f.name for f in self.fields if f.role is Role.FEATURE and f.reason
+            ),
             "_by_name": {f.name: f for f in self.fields},
         }
         for name, value in found.items():  # once, not for every application

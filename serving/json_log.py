@@ -87,6 +87,8 @@ def start_log(settings: LogSettings | None = None) -> None:
     """Print our log lines to the terminal; as JSON, every other line of the process too."""
     asked = (settings or LogSettings()).format
     _speak_of_no_error()
+    # uvicorn puts a line together for each answer unless nobody could print it
+    logging.getLogger("uvicorn.access").propagate = False
     ours = logging.getLogger("serving")
     if not ours.handlers:
         ours.addHandler(logging.StreamHandler())
