@@ -145,6 +145,7 @@ class OfferService:
         from runners.provenance import provenance
         from serving.handler import Engine
         from serving.record.documents import documents_of
+        from serving.scoring import both_scored
 
         pair = asked_pair()
         if _is_embedded:
@@ -159,6 +160,11 @@ class OfferService:
             score_risk=_score(questions["risk"]),
             score_acceptance=_score(questions["acceptance"]),
             explain_risk=_score(questions["explanation"]),
+            score_both=both_scored(
+                *(questions["risk"], questions["acceptance"]),
+                within_s=_settings.model_timeout_s,
+                settings=_coalesce,
+            ),
             provenance=provenance(pair),
             documents=asyncio.run(self._log.keep(documents_of(market, pair.policies()))),
         )

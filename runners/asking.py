@@ -69,10 +69,12 @@ def in_process(scorers: Mapping[str, Scorer]) -> dict[str, Question]:
     """Return what models in this process can be asked, likewise."""
 
     def question(model: str, answer: Callable[[Array], Array]) -> Question:
+        heads = len(scorers[model].response.heads)
+
         async def jointly(rows: Array) -> Array:
             return answer(rows)
 
-        return Question(model, jointly, lambda answers: answers)
+        return Question(model, jointly, lambda answers: answers[:, :heads])
 
     return {
         "risk": question("risk", scorers["risk"].coefficients),

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,16 @@ PASSES = 3
 
 Array = NDArray[np.float64]
 Ask = Callable[[Array], Awaitable[Array]]
+Own = TypeVar("Own")
 
 
 @dataclass(slots=True, eq=False)
-class _Caller:
+class _Caller(Generic[Own]):
     """One who waits: the rows, since when, where the answer goes, and the trace it is asked in."""
 
     rows: Array
     since: float
-    answer: asyncio.Future[Array]
+    answer: asyncio.Future[Own]
     context: Context
 
 
@@ -48,7 +50,7 @@ def _whole(answers: Array) -> Array:
     return answers
 
 
-class Coalescer:
+class Coalescer(Generic[Own]):
     """A way to `ask` that joins the rows of many callers into few calls.
 
     At most `calls` are in flight, of at most `most_rows` rows each; one caller's rows are never
@@ -63,25 +65,25 @@ class Coalescer:
         self,
         ask: Ask,
         *,
+        own: Callable[[Array], Own] = _whole,  # type: ignore[assignment]  # Own is Array then
         calls: int = 1,
         most_rows: int = 512,
         most_waiting: int = 4096,
         named: str = "a model",
         within_s: float = math.inf,
-        own: Callable[[Array], Array] = _whole,
         observe: Callable[[int], object] = lambda rows: None,
     ) -> None:
         self._ask, self._own, self._observe = ask, own, observe
         self._most_calls, self._most_rows, self._most_waiting = calls, most_rows, most_waiting
         self._named, self._within_s = named, within_s
-        self._waiting: deque[_Caller] = deque()
-        self._open: deque[_Caller] = deque()  # who came first first, asked about or not yet
+        self._waiting: deque[_Caller[Own]] = deque()
+        self._open: deque[_Caller[Own]] = deque()  # who came first first, asked about or not yet
         self._rows_waiting = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._is_due = self._is_timed = False
 
-    def __call__(self, rows: Array) -> "asyncio.Future[Array]":
-        """Return what becomes the answers to rows, (n, columns), in their order.
+    def __call__(self, rows: Array) -> "asyncio.Future[Own]":
+        """Return what becomes the answers to rows, (n, columns), in their order; `own` reads them.
 
         Raises (as the future does):
             OverloadedError: when too many rows wait already.
@@ -136,9 +138,9 @@ class Coalescer:
         if not self._is_due:
             self._start()
 
-    def _next(self) -> list[_Caller]:
+    def _next(self) -> list[_Caller[Own]]:
         """Take the callers of one call, those first who came first; who went away is not asked."""
-        together: list[_Caller] = []
+        together: list[_Caller[Own]] = []
         rows = 0
         while self._waiting:
             caller = self._waiting[0]
@@ -152,10 +154,10 @@ class Coalescer:
             self._rows_waiting -= more
         return together
 
-    def _fits(self, first: _Caller, caller: _Caller, rows: int) -> bool:
+    def _fits(self, first: _Caller[Own], caller: _Caller[Own], rows: int) -> bool:
         return rows <= self._most_rows and caller.rows.shape[1:] == first.rows.shape[1:]
 
-    async def _call(self, together: list[_Caller]) -> None:
+    async def _call(self, together: list[_Caller[Own]]) -> None:
         """Ask once for all; give each its part, or what went wrong."""
         try:
             answers = await self._answers(np.concatenate([each.rows for each in together]))
@@ -169,7 +171,7 @@ class Coalescer:
             for each in together:
                 each.answer.cancel()  # what a call that was cancelled leaves open
 
-    def _tell(self, together: list[_Caller], answers: Array) -> None:
+    def _tell(self, together: list[_Caller[Own]], answers: Array) -> None:
         end = 0
         for each in together:
             start, end = end, end + len(each.rows)

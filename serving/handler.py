@@ -31,7 +31,9 @@ __all__ = [
     "Answer",
     "Engine",
     "Score",
+    "ScoreBoth",
     "Scorer",
+    "both",
     "handle",
     "in_process",
     "log_decision",
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Awaitable[Array]]
+ScoreBoth = Callable[[Array], Awaitable[tuple[Array, Array]]]
 Asked = tuple[Application, Array, Array]
 _First = TypeVar("_First")
 _Second = TypeVar("_Second")
@@ -72,7 +75,8 @@ class Scorer(Protocol):
 class Engine:
     """All that deciding needs: what prices, exact versions and the scorers.
 
-    `explain_risk` returns the risk model's contributions, (n, heads, features + 1). `versions` has
+    `explain_risk` returns the risk model's contributions, (n, heads, features + 1); `score_both`
+    asks both models at once, where something does that better than to ask each. `versions` has
     a "pair", with which each decision's id begins. `documents` has the digest under which the
     record keeps each part of what prices (`serving.record.documents`); `provenance` is what shipped
     with the models about them (`serving.wire_models`). `listed` is the market at list prices,
@@ -87,6 +91,7 @@ class Engine:
     score_risk: Score
     score_acceptance: Score
     explain_risk: Score
+    score_both: ScoreBoth | None = None
     documents: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     spared: Score = field(init=False)
@@ -125,7 +130,9 @@ class Engine:
         Raises:
             ModelUnavailableError: when a model does not answer.
         """
-        return await _both(self.score_risk(rows), self.score_acceptance(rows))
+        if self.score_both is not None:
+            return await self.score_both(rows)
+        return await both(self.score_risk(rows), self.score_acceptance(rows))
 
     async def score_or_degrade(self, rows: Array) -> tuple[Array, Array | None]:
         """As `score`; None for what acceptance does not answer, where the policy then degrades.
@@ -135,7 +142,7 @@ class Engine:
         """
         if self.listed is None:
             return await self.score(rows)
-        return await _both(self.score_risk(rows), self._acceptance_if_any(rows))
+        return await both(self.score_risk(rows), self._acceptance_if_any(rows))
 
     async def _acceptance_if_any(self, rows: Array) -> Array | None:
         try:
@@ -144,7 +151,7 @@ class Engine:
             return None
 
 
-async def _both(first: Awaitable[_First], second: Awaitable[_Second]) -> tuple[_First, _Second]:
+async def both(first: Awaitable[_First], second: Awaitable[_Second]) -> tuple[_First, _Second]:
     """Return the results of both, which run at once, or raise what one of them raises.
 
     `asyncio.gather` is for any number, and takes another pass of the event loop.
@@ -198,7 +205,7 @@ async def handle(
             why = other = None
             if not found.offers:
                 others = _counter_offer(application, engine, row)
-                contributions, other = await _both(engine.explain_risk(row), others)
+                contributions, other = await both(engine.explain_risk(row), others)
                 why = contributions[0]
             elif explain:
                 (why,) = await engine.explain_risk(row)

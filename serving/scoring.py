@@ -1,8 +1,9 @@
-"""From what a model can be asked jointly to what one request asks: coalesced, timed, counted."""
+"""From what models can be asked jointly to what one request asks: coalesced, timed, counted."""
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,28 @@ from numpy.typing import NDArray
 from finntelligence.errors import ModelUnavailableError
 from serving import metrics
 from serving.coalesce import Ask, Coalescer
-from serving.handler import Score
+from serving.handler import Score, ScoreBoth, both
 from serving.settings import CoalesceSettings
 
-__all__ = ["scored"]
+__all__ = ["Question", "both_scored", "scored"]
 
 Array = NDArray[np.float64]
+
+
+class Question(Protocol):
+    """What a model can be asked about rows: see `runners.asking`."""
+
+    @property
+    def jointly(self) -> Ask:
+        """What answers for the rows of many callers."""
+
+    @property
+    def own(self) -> Callable[[Array], Array]:
+        """What reads one caller's part of the answers."""
+
+    @property
+    def processes(self) -> int:
+        """How many calls may be in flight."""
 
 
 def scored(
@@ -52,3 +69,41 @@ def scored(
             raise ModelUnavailableError(f"the {model} model does not answer in time") from error
 
     return score
+
+
+def both_scored(
+    risk: Question, acceptance: Question, *, within_s: float, settings: CoalesceSettings
+) -> ScoreBoth | None:
+    """Return what asks both models about the rows of one request; None where calls are not shared.
+
+    Who waits for one model waits for the other too. Asked by one call to each about the same rows,
+    requests go on together, where two queues would take them apart.
+    """
+    if not settings.enabled:
+        return None
+
+    async def jointly(rows: Array) -> Array:
+        answers = await both(risk.jointly(rows), acceptance.jointly(rows))
+        widest = max(each.shape[1] for each in answers)
+        beside = np.full((len(rows), 2, widest), np.nan)
+        for place, each in enumerate(answers):
+            beside[:, place, : each.shape[1]] = each
+        return beside
+
+    def own(answers: Array) -> tuple[Array, Array]:
+        return risk.own(answers[:, 0]), acceptance.own(answers[:, 1])
+
+    def observe(rows: int) -> None:
+        metrics.coalesced("risk", rows)
+        metrics.coalesced("acceptance", rows)
+
+    return Coalescer(
+        jointly,
+        own=own,
+        calls=settings.calls or min(risk.processes, acceptance.processes),
+        most_rows=settings.rows,
+        most_waiting=settings.waiting,
+        named="one of the models",
+        within_s=within_s,
+        observe=observe,
+    )

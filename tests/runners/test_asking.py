@@ -18,8 +18,11 @@ SCORERS = {
     "risk": SimpleNamespace(
         coefficients=lambda rows: rows[:, :2] * 2,
         contributions=lambda rows: np.repeat(rows[:, None, :1], 4, axis=2).repeat(2, axis=1),
+        response=MARKET.risk,
     ),
-    "acceptance": SimpleNamespace(coefficients=lambda rows: rows[:, :1] * 3),
+    "acceptance": SimpleNamespace(
+        coefficients=lambda rows: rows[:, :1] * 3, response=MARKET.acceptance
+    ),
 }
 
 

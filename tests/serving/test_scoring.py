@@ -5,7 +5,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from finntelligence.errors import ModelUnavailableError
-from serving.scoring import scored
+from runners.asking import Question
+from serving.scoring import both_scored, scored
 from serving.settings import CoalesceSettings
 
 ROWS = np.ones((1, 2))
@@ -90,3 +91,68 @@ def test_a_model_that_hangs_is_unavailable_in_time_also_to_who_waits_for_a_call(
     answers = ask(hanging, ROWS, ROWS, settings=CoalesceSettings(rows=1), within_s=0.05)
     assert [type(answer) for answer in answers] == [ModelUnavailableError] * 2
     assert "in time" in str(answers[0])
+
+
+class Model:
+    """One of two models: heads columns of the rows times a factor, NaN where it lacks an answer."""
+
+    def __init__(self, name, heads, factor, fails=None):
+        self.name, self.heads, self.factor, self.fails, self.sizes = name, heads, factor, fails, []
+
+    async def jointly(self, rows):
+        self.sizes.append(len(rows))
+        if self.fails:
+            raise ModelUnavailableError(f"the {self.name} model does not answer")
+        await asyncio.sleep(0.01)
+        answers = np.full((len(rows), 8), np.nan)  # a runner's answers are filled up
+        answers[:, : self.heads] = rows[:, :1] * self.factor
+        return answers
+
+    def own(self, answers):
+        if np.isnan(answers[:, : self.heads]).any():
+            raise ModelUnavailableError(f"the {self.name} model lacks it")
+        return answers[:, : self.heads]
+
+    @property
+    def question(self):
+        return Question(self.name, self.jointly, self.own)
+
+
+def ask_both(risk, acceptance, *asked):
+    score = both_scored(
+        risk.question, acceptance.question, within_s=30.0, settings=CoalesceSettings()
+    )
+
+    async def all_of_them():
+        return await asyncio.gather(*map(score, asked), return_exceptions=True)
+
+    return asyncio.run(all_of_them())
+
+
+def test_both_models_are_asked_by_one_call_each_and_each_answer_is_its_own():
+    risk, acceptance = Model("risk", 5, 2.0), Model("acceptance", 3, 10.0)
+    answers = ask_both(risk, acceptance, *[ROWS * at for at in range(4)])
+    for at, (of_risk, of_acceptance) in enumerate(answers):
+        np.testing.assert_array_equal(of_risk, np.full((1, 5), at * 2.0))
+        np.testing.assert_array_equal(of_acceptance, np.full((1, 3), at * 10.0))
+    assert risk.sizes == acceptance.sizes == [4]
+
+
+def test_rows_that_one_of_two_models_cannot_answer_fail_alone():
+    risk, acceptance = Model("risk", 5, 2.0), Model("acceptance", 3, 10.0)
+    answers = ask_both(risk, acceptance, ROWS, ROWS * np.nan, ROWS * 3)
+    assert isinstance(answers[1], ModelUnavailableError)
+    assert answers[2][1][0, 0] == 30.0
+
+
+@pytest.mark.parametrize("silent", ["risk", "acceptance"])
+def test_where_one_of_two_models_does_not_answer_that_one_is_named(silent):
+    models = [Model(name, 3, 1.0, fails=name == silent) for name in ("risk", "acceptance")]
+    (answer,) = ask_both(*models, ROWS)
+    assert isinstance(answer, ModelUnavailableError)
+    assert str(answer) == f"the {silent} model does not answer"
+
+
+def test_where_calls_are_not_shared_both_models_are_asked_each_by_itself():
+    models = [Model(name, 3, 1.0).question for name in ("risk", "acceptance")]
+    assert both_scored(*models, within_s=30.0, settings=OFF) is None
