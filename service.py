@@ -44,7 +44,7 @@ with in_one_line():
 
     _grpc, _record = GrpcSettings(), RecordSettings()
     _coalesce, _is_embedded = CoalesceSettings(), TopologySettings().topology == "embedded"
-    _settings = FrontSettings().chosen(embedded=_is_embedded)
+    _settings = FrontSettings().chosen()
     start_log()
 
 if TYPE_CHECKING:

@@ -114,8 +114,7 @@ OPEN_CONNECTIONS = 64
 def ratios(found: Medians) -> dict[str, float]:
     """Return the value of every bar whose contenders were measured.
 
-    The rival is at its best: the faster of one process and two, load by load. The limit has as
-    many processes as the front that is held against it.
+    The rival is at its best: the faster of one process and two, load by load.
     """
     values = {}
     for bar in BARS:
@@ -135,11 +134,7 @@ def _value(key: str, found: Medians) -> float:
         return found["separate", "wrk", 1]["p50_ms"] / quickest
     one, _, rest = key.partition("_over_")
     other, _, connections = rest.rpartition("_")
-    others = _all(found, other, int(connections))
-    if other == "limit":  # of as many processes
-        name = "limit_cores" if one == "embedded" else "limit"
-        others = [found[name, "wrk", int(connections)]]
-    best = max(each["rate"] for each in others)
+    best = max(each["rate"] for each in _all(found, other, int(connections)))
     return found[one, "wrk", int(connections)]["rate"] / best
 
 

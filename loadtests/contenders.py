@@ -16,8 +16,6 @@ from typing import Literal
 import httpx
 import psutil
 
-from serving.settings import FrontSettings
-
 __all__ = ["CONTENDERS", "CannotStartError", "Contender", "Running", "running"]
 
 _HOST = "127.0.0.1"
@@ -33,10 +31,9 @@ class CannotStartError(Exception):
 class Contender:
     """A service to be measured; words of its command may name {port} and {folder}.
 
-    `front` is how many processes its front has, where that is not its own choice. `letter` and
-    `said` are the report's. `answers` are the engine's, which are recorded too; those of other
-    models, held to the policy alone; or the same to everybody. `grpc` tells that its second door is
-    measured too.
+    `letter` and `said` are the report's. `answers` are the engine's, which are recorded too; those
+    of other models, held to the policy alone; or the same to everybody. `grpc` tells that its
+    second door is measured too.
     """
 
     name: str
@@ -45,7 +42,6 @@ class Contender:
     command: tuple[str, ...]
     answers: Literal["engine", "policy", "fixed"] = "engine"
     grpc: bool = False
-    front: int = 0
 
 
 _SERVE = ("-m", "cli", "serve", "--port", "{port}")
@@ -60,8 +56,6 @@ def _rival(processes: int) -> tuple[str, ...]:
     return ("-m", "loadtests.rival", *words)
 
 
-_LIMIT = (*_bento("loadtests.limit:LimitService"), "--arg", "answer={folder}/answer.json")
-_CORES = FrontSettings().chosen(embedded=True).workers
 CONTENDERS = (
     Contender(
         name="separate",
@@ -94,16 +88,8 @@ CONTENDERS = (
         name="limit",
         letter="e",
         said="our front, an endpoint that reads and answers and scores nothing",
-        command=_LIMIT,
+        command=(*_bento("loadtests.limit:LimitService"), "--arg", "answer={folder}/answer.json"),
         answers="fixed",
-    ),
-    Contender(
-        name="limit_cores",
-        letter="e",
-        said="the same with a process for each core, as (b) has",
-        command=_LIMIT,
-        answers="fixed",
-        front=_CORES,
     ),
     Contender(
         name="depends",
@@ -159,7 +145,6 @@ def running(contender: Contender, folder: Path) -> Iterator[Running]:
     said = {
         "BENTOML_DO_NOT_TRACK": "True",
         "FINNT_AUTH_OFF": "yes",
-        **({"FINNT_FRONT_WORKERS": str(contender.front)} if contender.front else {}),
         "FINNT_GRPC_PORT": str(grpc_port),
         "FINNT_RECORD_URL": f"sqlite:///{own}/decisions.db",
         "FINNT_RUNNER_SECRET": secrets.token_hex(32),

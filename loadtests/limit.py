@@ -36,7 +36,7 @@ class Arguments(BaseModel):
     answer: Path
 
 
-_settings = FrontSettings().chosen(embedded=False)
+_settings = FrontSettings().chosen()
 _answer = json.loads(bentoml.use_arguments(Arguments).answer.read_text(encoding="utf-8"))
 
 

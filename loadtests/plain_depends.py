@@ -39,7 +39,7 @@ __all__ = ["PlainService"]
 
 Array = NDArray[np.float64]
 
-_settings = FrontSettings().chosen(embedded=False)
+_settings = FrontSettings().chosen()
 _door = http_door()
 
 

@@ -21,8 +21,7 @@ class FrontSettings(BaseSettings):
         0,
         ge=0,
         le=_MOST_WORKERS,
-        description="Processes of the front service; 0 is one, or one for each core where the "
-        "models live in them.",
+        description="Processes of the front service; 0 is one for each core.",
     )
     timeout_s: float = Field(15, gt=0, le=600, description="A request that takes longer gets 504.")
     body_s: float = Field(
@@ -42,12 +41,9 @@ class FrontSettings(BaseSettings):
         "more.",
     )
 
-    def chosen(self, *, embedded: bool) -> Self:
-        """Return them with a number of `workers`; `embedded` says where the models live.
-
-        Beside runners a second front takes from them much of what it gains (docs/speed.md).
-        """
-        cores = CpuResource.from_system() if embedded else 1  # as many as a container may use
+    def chosen(self) -> Self:
+        """Return them with a number of `workers`."""
+        cores = CpuResource.from_system()  # as many as a container may use
         workers = self.workers or min(max(int(cores), 1), _MOST_WORKERS)
         return self.model_copy(update={"workers": workers})
 

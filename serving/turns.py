@@ -18,6 +18,8 @@ from serving.wire import BadRequestError
 
 __all__ = ["Turns"]
 
+_LATE_BODY = "the body did not arrive"
+
 
 class Turns:
     """ASGI middleware behind the gate: gives a POST its turn once its body is there.
@@ -49,34 +51,32 @@ class Turns:
             begun = True
             await send(message)
 
+        is_read = scope["method"] != "POST"
+        start = asyncio.get_running_loop().time()
+        limit = asyncio.timeout_at(start + (self._timeout_s if is_read else self._body_s))
         failed: FinntelligenceError
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._in_turn(scope, receive, noted)
+            async with limit:
+                if is_read:
+                    await self._app(scope, receive, noted)
+                    return
+                read = await self._read(receive)
+                is_read = True
+                limit.reschedule(start + self._timeout_s)
+                async with self._admission:
+                    await self._app(scope, _again(read, receive), noted)
             return
         except TimeoutError:
             if begun:
                 raise
-            failed = TimedOutError(f"no answer within {self._timeout_s:.3g} s")
+            late, s = ("no answer", self._timeout_s) if is_read else (_LATE_BODY, self._body_s)
+            failed = TimedOutError(f"{late} within {s:.3g} s")
         except FinntelligenceError as error:
             failed = error
         response = problem_response(failed)
         if isinstance(failed, TimedOutError):  # the rest of a body is not waited for
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
-
-    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        try:
-            async with asyncio.timeout(self._body_s):
-                read = await self._read(receive)
-        except TimeoutError as error:
-            said = f"the body did not arrive within {self._body_s:.3g} s"
-            raise TimedOutError(said) from error
-        async with self._admission:
-            await self._app(scope, _again(read, receive), send)
 
     async def _read(self, receive: Receive) -> list[Message]:
         """Read the body to its end, or until it is too large."""

@@ -18,7 +18,6 @@ RATES = {
     "separate": 1000,
     "embedded": 1500,
     "limit": 2000,
-    "limit_cores": 3000,
     "depends": 400,
 }
 
@@ -60,7 +59,7 @@ def test_every_ratio_is_taken_against_the_rival_at_its_best(rounds):
             "separate_over_depends_16": 2.5,
             "separate_over_depends_64": 2.5,
             "separate_over_limit_64": 0.5,
-            "embedded_over_limit_64": 0.5,
+            "embedded_over_limit_64": 0.75,
             "embedded_over_rival_64": 6,
             "separate_p50_1_over_rival": 1.25,
             "separate_p99_open_70_ms": 30,

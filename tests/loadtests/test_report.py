@@ -33,7 +33,7 @@ def test_the_figures_are_under_the_keys_of_the_bars(written):
     assert not verdicts["separate_over_rival_16"]
     assert verdicts["separate_over_limit_64"]
     assert verdicts["separate_p50_1_over_rival"]
-    assert len(content["rounds"]) == len(content["medians"]) == 18
+    assert len(content["rounds"]) == len(content["medians"]) == 15
 
 
 def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):

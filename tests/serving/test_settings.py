@@ -57,16 +57,15 @@ def test_looking_for_new_pairs_can_be_turned_off(monkeypatch):
     assert FrontSettings().reload_s == 0
 
 
-def test_a_front_has_a_process_for_each_core_where_the_models_live_in_it():
-    assert FrontSettings().chosen(embedded=True).workers == len(os.sched_getaffinity(0))
-    assert FrontSettings().chosen(embedded=False).workers == 1
-    assert FrontSettings(workers=3).chosen(embedded=True).workers == 3
+def test_a_front_has_a_process_for_each_core_unless_it_is_told():
+    assert FrontSettings().chosen().workers == len(os.sched_getaffinity(0))
+    assert FrontSettings(workers=3).chosen().workers == 3
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(0.5, 1), (2.0, 2), (96.0, 64)])
 def test_a_container_has_no_more_processes_than_it_may_use_cores(monkeypatch, cores, workers):
     monkeypatch.setattr(settings.CpuResource, "from_system", lambda: cores)
-    assert FrontSettings().chosen(embedded=True).workers == workers
+    assert FrontSettings().chosen().workers == workers
 
 
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
