@@ -16,7 +16,6 @@ from typing import Any
 import bentoml
 import numpy as np
 from _bentoml_impl.serde import Payload  # type: ignore[import-untyped]
-from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]
 from bentoml import server_context
 from bentoml.exceptions import BentoMLException, InvalidArgument
 from numpy.typing import NDArray
@@ -95,6 +94,9 @@ def ask_directly(*runners: Any) -> None:
 
 def _asks(app: Starlette) -> Iterator[tuple[str, Ask]]:
     """Return what asks each batchable method of the service that BentoML made an application of."""
+    # only where an application was made is all of this loaded anyhow
+    from _bentoml_impl.server.app import ServiceAppFactory  # type: ignore[import-untyped]
+
     for route in app.routes:
         endpoint = getattr(route, "endpoint", None)
         if not isinstance(route, Route) or not isinstance(endpoint, partial):

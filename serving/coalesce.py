@@ -55,10 +55,10 @@ class Coalescer(Generic[Own]):
 
     At most `calls` are in flight, of at most `most_rows` rows each; one caller's rows are never
     divided, whatever their number. At most `most_waiting` rows wait, and no caller longer than
-    `within_s` seconds: `named` then does not answer. `own` reads one caller's part of an answer,
-    and refuses it for that caller alone; `observe` gets the number of rows of each call. One event
-    loop uses it, from its first call on. Callers are futures and not tasks, of which each would
-    cost as much as a few rows.
+    `within_s` seconds: what `named` says then does not answer. `own` reads one caller's part of an
+    answer, and refuses it for that caller alone; `observe` gets the number of rows of each call.
+    One event loop uses it, from its first call on. Callers are futures and not tasks, of which each
+    would cost as much as a few rows.
     """
 
     def __init__(  # noqa: PLR0913 - each is a bound or an observer, and has a default
@@ -69,7 +69,7 @@ class Coalescer(Generic[Own]):
         calls: int = 1,
         most_rows: int = 512,
         most_waiting: int = 4096,
-        named: str = "a model",
+        named: Callable[[], str] = lambda: "a model",
         within_s: float = math.inf,
         observe: Callable[[int], object] = lambda rows: None,
     ) -> None:
@@ -199,7 +199,7 @@ class Coalescer(Generic[Own]):
         self._forget()
         while self._open and self._open[0].since + self._within_s <= loop.time():
             late = self._open.popleft()
-            said = f"{self._named} does not answer in time"
+            said = f"{self._named()} does not answer in time"
             late.answer.set_exception(ModelUnavailableError(said))
             self._forget()
         self._is_timed = bool(self._open)

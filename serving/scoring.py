@@ -23,6 +23,10 @@ class Question(Protocol):
     """What a model can be asked about rows: see `runners.asking`."""
 
     @property
+    def model(self) -> str:
+        """Which model it is, as it is told to people."""
+
+    @property
     def jointly(self) -> Ask:
         """What answers for the rows of many callers."""
 
@@ -55,7 +59,7 @@ def scored(
             calls=settings.calls or calls,
             most_rows=settings.rows,
             most_waiting=settings.waiting,
-            named=f"the {model} model",
+            named=lambda: f"the {model} model",
             within_s=within_s,
             own=own,
             observe=partial(metrics.coalesced, model),
@@ -82,28 +86,49 @@ def both_scored(
     if not settings.enabled:
         return None
 
-    async def jointly(rows: Array) -> Array:
-        answers = await both(risk.jointly(rows), acceptance.jointly(rows))
-        widest = max(each.shape[1] for each in answers)
-        beside = np.full((len(rows), 2, widest), np.nan)
+    pair = _Pair(risk, acceptance)
+    return Coalescer(
+        pair.jointly,
+        own=pair.own,
+        calls=settings.calls or min(risk.processes, acceptance.processes),
+        most_rows=settings.rows,
+        most_waiting=settings.waiting,
+        named=pair.silent,
+        within_s=within_s,
+        observe=pair.observe,
+    )
+
+
+class _Pair:
+    """Two models that are asked about the same rows; answers beside each other, (n, 2, widest)."""
+
+    def __init__(self, first: Question, second: Question) -> None:
+        self._pair = first, second
+        self._open = {question.model: 0 for question in self._pair}
+
+    async def jointly(self, rows: Array) -> Array:
+        first, second = self._pair
+        answers = await both(self._answer(first, rows), self._answer(second, rows))
+        beside = np.full((len(rows), 2, max(each.shape[1] for each in answers)), np.nan)
         for place, each in enumerate(answers):
             beside[:, place, : each.shape[1]] = each
         return beside
 
-    def own(answers: Array) -> tuple[Array, Array]:
-        return risk.own(answers[:, 0]), acceptance.own(answers[:, 1])
+    def own(self, answers: Array) -> tuple[Array, Array]:
+        first, second = self._pair
+        return first.own(answers[:, 0]), second.own(answers[:, 1])
 
-    def observe(rows: int) -> None:
-        metrics.coalesced("risk", rows)
-        metrics.coalesced("acceptance", rows)
+    def observe(self, rows: int) -> None:
+        for model in self._open:
+            metrics.coalesced(model, rows)
 
-    return Coalescer(
-        jointly,
-        own=own,
-        calls=settings.calls or min(risk.processes, acceptance.processes),
-        most_rows=settings.rows,
-        most_waiting=settings.waiting,
-        named="one of the models",
-        within_s=within_s,
-        observe=observe,
-    )
+    def silent(self) -> str:
+        """Name a model that has not answered."""
+        return f"the {max(self._open, key=self._open.__getitem__)} model"
+
+    async def _answer(self, question: Question, rows: Array) -> Array:
+        self._open[question.model] += 1
+        try:
+            return await question.jointly(rows)
+        finally:
+            self._open[question.model] -= 1

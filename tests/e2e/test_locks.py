@@ -42,8 +42,8 @@ def web(keys):
 
 @pytest.fixture(scope="module")
 def locked(project, keys, web):
-    """The service as plain BentoML runs it: with keys."""
-    ours = {"FINNT_AUTH_OFF": "no", "FINNT_AUTH_KEYS_FILE": str(keys)}
+    """The service as plain BentoML runs it: with keys; one front, which counts by itself."""
+    ours = {"FINNT_AUTH_OFF": "no", "FINNT_AUTH_KEYS_FILE": str(keys), "FINNT_FRONT_WORKERS": "1"}
     with project.server(*SERVE, environment=project.environment | ours) as running:
         yield running
 

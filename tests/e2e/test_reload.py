@@ -111,7 +111,11 @@ def server(lender, served):
 
 def publish(lender, content):
     """Write served.json in one step, as `publish` does."""
-    path = lender.root / "build" / "simulated" / "served.json"
+    put(lender.root / "build" / "simulated" / "served.json", content)
+
+
+def put(path, content):
+    """Write a file in one step: whoever looks meanwhile sees no half of it."""
     partial = path.with_suffix(".partial")
     partial.write_text(content, encoding="utf-8")
     partial.replace(path)
@@ -121,11 +125,11 @@ def publish(lender, content):
 def changed(path, content):
     """Let a file say something else for a while."""
     before = path.read_text(encoding="utf-8")
-    path.write_text(content, encoding="utf-8")
+    put(path, content)
     try:
         yield
     finally:
-        path.write_text(before, encoding="utf-8")
+        put(path, before)
 
 
 def fronts(url):

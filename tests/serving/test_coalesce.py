@@ -241,7 +241,7 @@ def test_a_call_belongs_to_the_trace_of_who_has_waited_longest():
 def test_each_caller_waits_as_long_as_one_may_and_no_longer():
     async def late():
         model, loop = Model(), asyncio.get_running_loop()
-        coalesced = Coalescer(model, within_s=0.2, named="the risk model")
+        coalesced = Coalescer(model, within_s=0.2, named=lambda: "the risk model")
         answered = coalesced(rows(1))
         await passes()
         model.finish()

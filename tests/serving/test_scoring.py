@@ -118,9 +118,9 @@ class Model:
         return Question(self.name, self.jointly, self.own)
 
 
-def ask_both(risk, acceptance, *asked):
+def ask_both(risk, acceptance, *asked, within_s=30.0):
     score = both_scored(
-        risk.question, acceptance.question, within_s=30.0, settings=CoalesceSettings()
+        risk.question, acceptance.question, within_s=within_s, settings=CoalesceSettings()
     )
 
     async def all_of_them():
@@ -151,6 +151,18 @@ def test_where_one_of_two_models_does_not_answer_that_one_is_named(silent):
     (answer,) = ask_both(*models, ROWS)
     assert isinstance(answer, ModelUnavailableError)
     assert str(answer) == f"the {silent} model does not answer"
+
+
+@pytest.mark.parametrize("silent", ["risk", "acceptance"])
+def test_of_two_models_the_one_that_hangs_is_named(silent):
+    async def never(rows):
+        await asyncio.Event().wait()
+
+    models = [Model(name, 3, 1.0) for name in ("risk", "acceptance")]
+    for each in models:
+        each.jointly = never if each.name == silent else each.jointly
+    (answer,) = ask_both(*models, ROWS, within_s=0.1)
+    assert str(answer) == f"the {silent} model does not answer in time"
 
 
 def test_where_calls_are_not_shared_both_models_are_asked_each_by_itself():
