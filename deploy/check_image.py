@@ -108,6 +108,7 @@ def started(engine: str, image: str, host_network: bool) -> Iterator[Running]:
         "FINNT_GRPC_PORT": grpc_port,
         "FINNT_AUTH_KEYS_FILE": "/run/keys.json",
         "FINNT_RECORD_URL": "sqlite:////tmp/decisions.db",
+        "FINNT_FRONT_WORKERS": 2,
         "FINNT_LOAD_PATIENCE_S": 60,  # two cores answer this many in a second or two, not at once
     }
     with tempfile.TemporaryDirectory() as folder:

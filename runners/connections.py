@@ -149,6 +149,10 @@ class _Connection(asyncio.Protocol):
 
     # what the parser tells
 
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():  # unasked for: what follows would be too
+            self.abort()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
@@ -164,9 +168,7 @@ class _Connection(asyncio.Protocol):
             parser.should_keep_alive(),
         )
         self._begin()
-        if answer is None or answer.done():  # unasked for: what comes next would be too
-            self.abort()
-        else:
+        if answer is not None and not answer.done() and self.is_open:
             answer.set_result(reply)
 
     def _fail(self, said: str) -> None:
@@ -185,7 +187,7 @@ def _written(method: str, path: str, headers: Mapping[str, str], body: bytes) ->
     head = "\r\n".join(lines)
     if head.count("\n") >= len(lines) or head.count("\r") >= len(lines):
         raise ValueError("a header of one line was expected")
-    return f"{head}\r\n\r\n".encode("latin-1") + body
+    return f"{head}\r\n\r\n".encode() + body
 
 
 def _way_to(address: str) -> tuple[Callable[[], Awaitable[_Connection]], str]:
@@ -199,12 +201,15 @@ def _way_to(address: str) -> tuple[Callable[[], Awaitable[_Connection]], str]:
         loop, is_tls = asyncio.get_running_loop(), parts.scheme == "https"
         return (await loop.create_connection(_Connection, host, port, ssl=is_tls or None))[1]
 
-    parts = urlsplit(address)
-    if parts.scheme == "file":
-        return to_socket, "runner"
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise BentoMLException(
-            f"a runner is at tcp://host:port or file:// of a socket, not {address!r}"
-        )
-    host, port = parts.hostname, parts.port or _PORTS[parts.scheme]
+    try:
+        parts = urlsplit(address)
+        if parts.scheme == "file":
+            return to_socket, "runner"
+        usual = _PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or usual
+    except (KeyError, ValueError):  # another scheme, or no port
+        host = ""
+    if not host:
+        said = f"a runner is at tcp://host:port or file:// of a socket, not {address!r}"
+        raise BentoMLException(said)
     return to_host, parts.netloc

@@ -8,7 +8,7 @@ several times as long as a model does for a few rows.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -17,6 +17,7 @@ import bentoml
 import numpy as np
 from _bentoml_impl.serde import Payload  # type: ignore[import-untyped]
 from bentoml import server_context
+from bentoml._internal.server.http import traffic
 from bentoml.exceptions import BentoMLException, InvalidArgument
 from numpy.typing import NDArray
 from starlette.applications import Starlette
@@ -42,7 +43,7 @@ class Direct:
 
     What is asked joins the batches of BentoML's dispatcher, as if it had come through BentoML, and
     has `timeout_s` seconds to be answered. To be the innermost of a runner's; all but the calls of
-    batchable methods goes on as it came.
+    batchable coroutines goes on as it came.
     """
 
     def __init__(self, app: ASGIApp, timeout_s: float) -> None:
@@ -90,6 +91,18 @@ def ask_directly(*runners: Any) -> None:
     """Have runner services answer so; to be called when they have all their other middleware."""
     for runner in runners:
         runner.add_asgi_middleware(Direct, timeout_s=RunnerSettings().timeout_s)
+    names = {runner.name for runner in runners}
+    traffic.TimeoutMiddleware = partial(  # type: ignore[misc,assignment]
+        _timed, names, traffic.TimeoutMiddleware
+    )
+
+
+def _timed(runners: Collection[str], timed: Any, app: ASGIApp, timeout: float) -> ASGIApp:
+    """Return an application as BentoML bounds its requests' time, but a runner's as it is.
+
+    There `Direct` does so, without a task and a timer of each call that nobody cancels.
+    """
+    return app if server_context.service_name in runners else timed(app, timeout)
 
 
 def _asks(app: Starlette) -> Iterator[tuple[str, Ask]]:

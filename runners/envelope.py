@@ -6,7 +6,7 @@ of a few columns more or less still fit into one batch.
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from bentoml.exceptions import InvalidArgument
@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from finntelligence.errors import ModelUnavailableError
 
-__all__ = ["Sealed", "answered", "opened", "sealed"]
+__all__ = ["Sealed", "answered", "opened", "refuse_unsealed", "sealed"]
 
 Array = NDArray[np.float64]
 Answer = Callable[[Array], Array]
@@ -24,12 +24,18 @@ ROW_BLOCK = 64  # a row is as many times so many columns wide as it needs
 ANSWER_BLOCK = 8  # so is an answer along each axis: one split between two batches fits together
 
 
-def refuse_unsealed(rows: Array) -> Array:
+def refuse_unsealed(rows: Any) -> Array:
+    """Return sealed rows as they are.
+
+    Raises:
+        InvalidArgument: when they are none.
+    """
     is_array = isinstance(rows, np.ndarray) and rows.ndim == 2 and rows.dtype == np.float64
     if not is_array or not rows.size or rows.shape[1] % ROW_BLOCK:
         # not a ValueError, of which BentoML would log the rows
         raise InvalidArgument(f"rows are float64 of a multiple of {ROW_BLOCK} columns")
-    return rows
+    sealed_rows: Array = rows
+    return sealed_rows
 
 
 Sealed = Annotated[Array, AfterValidator(refuse_unsealed)]

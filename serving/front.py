@@ -1,9 +1,11 @@
 """What stands before every front, in order: headers, plain errors, the gate, and turns."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
+from bentoml import server_context
 from bentoml._internal.server.http import traffic
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -79,16 +81,17 @@ def stand_before(
     service makes them, and its gate.
     """
     service.add_asgi_middleware(_before, door=door, gate=gate, settings=settings)
-    traffic.TimeoutMiddleware = _untimed  # type: ignore[misc,assignment]
+    traffic.TimeoutMiddleware = partial(  # type: ignore[misc,assignment]
+        _timed, service.name, traffic.TimeoutMiddleware
+    )
 
 
-def _untimed(app: ASGIApp, timeout: float) -> ASGIApp:
-    """Return an application without BentoML's limit of time.
+def _timed(front: str, timed: Any, app: ASGIApp, timeout: float) -> ASGIApp:
+    """Return an application as BentoML bounds its requests' time, but a front's as it is.
 
-    It makes a task of each request, and a timer that nobody cancels. `Turns` bounds what a front is
-    asked, `runners.direct` what a runner is.
+    There `Turns` does so, without a task and a timer of each request that nobody cancels.
     """
-    return app
+    return app if server_context.service_name == front else timed(app, timeout)
 
 
 def _before(

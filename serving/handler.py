@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ __all__ = [
     "Score",
     "ScoreBoth",
     "Scorer",
-    "both",
     "handle",
     "in_process",
     "log_decision",
@@ -45,8 +44,6 @@ Array = NDArray[np.float64]
 Score = Callable[[Array], Awaitable[Array]]
 ScoreBoth = Callable[[Array], Awaitable[tuple[Array, Array]]]
 Asked = tuple[Application, Array, Array]
-_First = TypeVar("_First")
-_Second = TypeVar("_Second")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +129,8 @@ class Engine:
         """
         if self.score_both is not None:
             return await self.score_both(rows)
-        return await both(self.score_risk(rows), self.score_acceptance(rows))
+        risk, acceptance = await asyncio.gather(self.score_risk(rows), self.score_acceptance(rows))
+        return risk, acceptance
 
     async def score_or_degrade(self, rows: Array) -> tuple[Array, Array | None]:
         """As `score`; None for what acceptance does not answer, where the policy then degrades.
@@ -142,28 +140,14 @@ class Engine:
         """
         if self.listed is None:
             return await self.score(rows)
-        return await both(self.score_risk(rows), self._acceptance_if_any(rows))
+        acceptance = self._acceptance_if_any(rows)
+        return await asyncio.gather(self.score_risk(rows), acceptance)
 
     async def _acceptance_if_any(self, rows: Array) -> Array | None:
         try:
             return await self.spared(rows)
         except ModelUnavailableError:
             return None
-
-
-async def both(first: Awaitable[_First], second: Awaitable[_Second]) -> tuple[_First, _Second]:
-    """Return the results of both, which run at once, or raise what one of them raises.
-
-    `asyncio.gather` is for any number, and takes another pass of the event loop.
-    """
-    waiting = asyncio.ensure_future(first), asyncio.ensure_future(second)
-    try:
-        return await waiting[0], await waiting[1]
-    except BaseException:
-        for each in waiting:
-            if not each.cancel() and not each.cancelled():
-                each.exception()  # known, and not worth a line in the log
-        raise
 
 
 def _optima(market: Market, asked: Sequence[Asked]) -> list[Optimum]:
@@ -204,9 +188,8 @@ async def handle(
             found = await engine.optimum((application, *pair))
             why = other = None
             if not found.offers:
-                others = _counter_offer(application, engine, row)
-                contributions, other = await both(engine.explain_risk(row), others)
-                why = contributions[0]
+                asked = engine.explain_risk(row), _counter_offer(application, engine, row)
+                (why,), other = await asyncio.gather(*asked)
             elif explain:
                 (why,) = await engine.explain_risk(row)
             decision = decide(application, market, pair, engine.versions, found, why, applicant_key)

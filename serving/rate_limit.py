@@ -1,8 +1,9 @@
 """How much is answered: an allowance for each key, and a bound on what is in hand at once.
 
-Both count in one worker process. Workers share a key's allowance by having an equal part each, so
-that together they never give more than all of it; a caller whose connections happen to meet few
-workers gets less. Replicas do not know of one another: each gives the whole allowance.
+Both count in one worker process. Workers share a key's allowance by having an equal part each; a
+caller whose connections happen to meet few workers gets less. Together they give no more than all
+of it, but for a key of less than one request a second and worker, which each lets in once. Replicas
+do not know of one another: each gives the whole allowance.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from finntelligence.errors import ModelUnavailableError
 from serving import metrics
 from serving.coalesce import Ask, Coalescer
-from serving.handler import Score, ScoreBoth, both
+from serving.handler import Score, ScoreBoth
 from serving.settings import CoalesceSettings
 
 __all__ = ["Question", "both_scored", "scored"]
@@ -90,7 +90,7 @@ def both_scored(
     return Coalescer(
         pair.jointly,
         own=pair.own,
-        calls=settings.calls or min(risk.processes, acceptance.processes),
+        calls=settings.calls or max(risk.processes, acceptance.processes),
         most_rows=settings.rows,
         most_waiting=settings.waiting,
         named=pair.silent,
@@ -107,8 +107,7 @@ class _Pair:
         self._open = {question.model: 0 for question in self._pair}
 
     async def jointly(self, rows: Array) -> Array:
-        first, second = self._pair
-        answers = await both(self._answer(first, rows), self._answer(second, rows))
+        answers = await asyncio.gather(*(self._answer(each, rows) for each in self._pair))
         beside = np.full((len(rows), 2, max(each.shape[1] for each in answers)), np.nan)
         for place, each in enumerate(answers):
             beside[:, place, : each.shape[1]] = each
@@ -129,6 +128,10 @@ class _Pair:
     async def _answer(self, question: Question, rows: Array) -> Array:
         self._open[question.model] += 1
         try:
-            return await question.jointly(rows)
+            answers = await question.jointly(rows)
         finally:
             self._open[question.model] -= 1
+        if answers.ndim != 2 or len(answers) != len(rows):
+            said = f"the {question.model} model answers to other rows than it was asked about"
+            raise ModelUnavailableError(said)
+        return answers

@@ -58,7 +58,8 @@ class CoalesceSettings(BaseSettings):
         0,
         ge=0,
         le=256,
-        description="Calls in flight to a model; 0 is one for each process that answers for it.",
+        description="Calls in flight to a model, or to both together; 0 is one for each process "
+        "that answers.",
     )
     rows: int = Field(512, ge=1, le=65536, description="Most rows in one call.")
     waiting: int = Field(

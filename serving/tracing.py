@@ -6,7 +6,7 @@ OTEL_ variables have their standard meaning; the protocol is http/protobuf.
 
 Spans hold nothing of an applicant: a path, a status, the type of an error. BentoML makes spans of
 each request of its own, recorded even where nobody collects them and without an outbound end; ours
-replace them. Its client passes the trace on to the runners.
+replace them. `runners.remote` passes the trace on.
 """
 
 import asyncio

@@ -18,8 +18,6 @@ from serving.wire import BadRequestError
 
 __all__ = ["Turns"]
 
-_LATE_BODY = "the body did not arrive"
-
 
 class Turns:
     """ASGI middleware behind the gate: gives a POST its turn once its body is there.
@@ -37,7 +35,7 @@ class Turns:
         timeout_s: float,
     ) -> None:
         self._app, self._admission, self._most_bytes = app, admission, most_bytes
-        self._body_s, self._timeout_s = body_s, timeout_s
+        self._body_s, self._timeout_s = min(body_s, timeout_s), timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on within its time; answer with a problem where that is up."""
@@ -57,26 +55,34 @@ class Turns:
         failed: FinntelligenceError
         try:
             async with limit:
-                if is_read:
-                    await self._app(scope, receive, noted)
-                    return
-                read = await self._read(receive)
-                is_read = True
-                limit.reschedule(start + self._timeout_s)
-                async with self._admission:
-                    await self._app(scope, _again(read, receive), noted)
+                if not is_read:
+                    receive = _again(await self._read(receive), receive)
+                    is_read = True
+                    limit.reschedule(start + self._timeout_s)
+                await self._in_turn(scope, receive, noted)
             return
         except TimeoutError:
             if begun:
                 raise
-            late, s = ("no answer", self._timeout_s) if is_read else (_LATE_BODY, self._body_s)
-            failed = TimedOutError(f"{late} within {s:.3g} s")
+            failed = self._late(is_read)
         except FinntelligenceError as error:
             failed = error
         response = problem_response(failed)
         if isinstance(failed, TimedOutError):  # the rest of a body is not waited for
             response.headers["Connection"] = "close"
         await response(scope, receive, send)
+
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        async with self._admission:
+            await self._app(scope, receive, send)
+
+    def _late(self, is_read: bool) -> TimedOutError:
+        if is_read:
+            return TimedOutError(f"no answer within {self._timeout_s:.3g} s")
+        return TimedOutError(f"the body did not arrive within {self._body_s:.3g} s")
 
     async def _read(self, receive: Receive) -> list[Message]:
         """Read the body to its end, or until it is too large."""

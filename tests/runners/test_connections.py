@@ -73,13 +73,14 @@ def test_what_is_sent_is_one_request_of_its_length():
 
     async def asked():
         async with server() as made:
-            await ask(made, {"Authorization": "Bearer x"}, b"\r\n\r\nrows")
+            await ask(made, {"Authorization": "Bearer ключ"}, b"\r\n\r\nrows")
 
     asyncio.run(asked())
     (request,) = server.asked
     assert request.startswith(b"POST /coefficients HTTP/1.1\r\n")
     assert request.endswith(b"\r\n\r\n\r\n\r\nrows")
-    for line in (b"Content-Length: 8", b"Authorization: Bearer x", b"Host: 127.0.0.1:"):
+    said = (b"Content-Length: 8", "Authorization: Bearer ключ".encode(), b"Host: 127.0.0.1:")
+    for line in said:
         assert b"\r\n" + line in request
 
 
@@ -169,6 +170,26 @@ def test_what_nobody_asked_for_answers_no_later_question():
     assert server.connections == 3
 
 
+@pytest.mark.parametrize("room", [0, 0.05])  # with an answer, or after it
+def test_half_of_what_nobody_asked_for_spoils_no_later_question(room):
+    server, wrong = Server(WHOLE), WHOLE.replace(b"hello", b"wrong")
+
+    async def asked():
+        async with server() as made:
+            if room:
+                first = await ask(made)
+                server.transports[0].write(wrong[:-2])
+                await asyncio.sleep(room)
+            else:
+                server.pieces = [WHOLE + wrong[:-2]]
+                first = await ask(made)
+            server.pieces = [wrong[-2:] + WHOLE] if server.connections > 1 else [WHOLE]
+            return [first.body, (await ask(made)).body]
+
+    assert asyncio.run(asked()) == [b"hello"] * 2
+    assert server.connections == 2
+
+
 def test_who_gives_up_leaves_no_answer_to_the_next():
     server = Server()
 
@@ -199,7 +220,18 @@ def test_whom_it_takes_too_long_to_reach_is_given_up(monkeypatch):
         asyncio.run(ask(made))
 
 
-@pytest.mark.parametrize("address", ["", "runner:3000", "ftp://runner:3000", "tcp://", "tcp://:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "runner:3000",
+        "ftp://runner:3000",
+        "tcp://",
+        "tcp://:1",
+        "tcp://runner:abc",
+        "tcp://[::1",
+    ],
+)
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(BentoMLException, match="tcp://host:port"):
         Connections(address, idle_s=1, connect_within_s=1)

@@ -6,6 +6,8 @@ import httpx
 import numpy as np
 import pytest
 from _bentoml_impl.serde import Payload
+from bentoml import server_context
+from bentoml._internal.server.http import traffic
 from starlette.applications import Starlette
 
 from runners.arrays import ArraySerde
@@ -18,20 +20,17 @@ pytestmark = pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDepre
 
 ROWS = sealed(np.arange(6.0).reshape(3, 2), 7.0)
 KIND = ArraySerde.media_type
+DEFECT = 131313.0
 
 
 @bentoml.service(name="tripler", metrics={"enabled": False})
 class Tripler:
-    """Answers three times each row, and remembers the batches."""
-
-    def __init__(self):
-        self.batches = []
+    """Answers three times each row."""
 
     @bentoml.api(batchable=True, max_latency_ms=60_000)
     async def coefficients(self, rows: Sealed) -> np.ndarray:
-        self.batches.append(len(rows))
-        if (rows[:, 0] == 13).any():
-            raise RuntimeError("a defect")
+        if (rows[:, 0] == DEFECT).any():
+            raise RuntimeError(f"a defect over {rows[0, 0]}")
         return rows * 3
 
     @bentoml.api(batchable=True, max_latency_ms=60_000)
@@ -41,7 +40,9 @@ class Tripler:
 
 guard(Tripler)
 Tripler.middlewares.clear()  # what stands before is tested where it is
+_limit_of_bentoml = traffic.TimeoutMiddleware
 ask_directly(Tripler)
+_limit, traffic.TimeoutMiddleware = traffic.TimeoutMiddleware, _limit_of_bentoml
 
 
 @contextlib.asynccontextmanager
@@ -126,14 +127,14 @@ def test_a_body_that_is_no_array_is_refused():
     assert asyncio.run(asked()).status_code == 400
 
 
-def test_a_defect_is_told_to_the_log_alone_and_not_whose_rows(caplog):
+def test_a_defect_is_told_to_the_log_alone(caplog):
     wrong = ROWS.copy()
-    wrong[:, 0] = 13
+    wrong[:, 0] = DEFECT
     (response,) = answer({"rows": wrong})
     assert response.status_code == 500
     assert "defect" not in response.text
-    assert "RuntimeError: a defect" in caplog.text
-    assert "13" not in response.text
+    assert str(DEFECT) not in response.text
+    assert "RuntimeError" in caplog.text
 
 
 def test_a_method_that_needs_a_thread_goes_bentomls_way():
@@ -163,6 +164,14 @@ def test_a_call_that_takes_too_long_is_given_up(monkeypatch):
     (response,) = answer({"rows": ROWS})
     assert response.status_code == 504
     assert response.json() == {"error": "no answer within 0.05 s"}
+
+
+def test_bentoml_bounds_the_time_of_all_services_but_runners_that_do_so_themselves(monkeypatch):
+    monkeypatch.setattr(server_context, "service_name", "tripler")
+    assert _limit("an app", timeout=3) == "an app"
+    monkeypatch.setattr(server_context, "service_name", "another")
+    timed = _limit("an app", timeout=3)
+    assert (type(timed), timed.app, timed.timeout) == (_limit_of_bentoml, "an app", 3)
 
 
 def test_before_an_application_of_something_else_nothing_is_changed():

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+from bentoml import server_context
 from bentoml._internal.server.http import traffic
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -28,9 +29,10 @@ class Service:
 
 
 @pytest.fixture(autouse=True)
-def _limit_of_bentoml(monkeypatch):
+def limit_of_bentoml(monkeypatch):
     """Put BentoML's limit of time back where `stand_before` replaces it."""
     monkeypatch.setattr(traffic, "TimeoutMiddleware", traffic.TimeoutMiddleware)
+    return traffic.TimeoutMiddleware
 
 
 def test_a_request_passes_the_gate_before_it_waits_for_its_turn(tmp_path):
@@ -50,9 +52,15 @@ def test_a_request_passes_the_gate_before_it_waits_for_its_turn(tmp_path):
     assert (turns._most_bytes, turns._body_s, turns._timeout_s) == (9999, 3, 7)
 
 
-def test_bentoml_bounds_no_time_where_ours_does(tmp_path):
+def test_bentoml_bounds_the_time_of_other_services_and_ours_that_of_the_front(
+    tmp_path, monkeypatch, limit_of_bentoml
+):
     stand_before(Service(), Starlette(), lambda: Gate.open(tmp_path, 1), FrontSettings())
+    monkeypatch.setattr(server_context, "service_name", "front")
     assert traffic.TimeoutMiddleware("an app", timeout=3) == "an app"
+    monkeypatch.setattr(server_context, "service_name", "RiskRunner")
+    timed = traffic.TimeoutMiddleware("an app", timeout=3)
+    assert (type(timed), timed.app, timed.timeout) == (limit_of_bentoml, "an app", 3)
 
 
 def said(text):

@@ -153,6 +153,18 @@ def test_where_one_of_two_models_does_not_answer_that_one_is_named(silent):
     assert str(answer) == f"the {silent} model does not answer"
 
 
+@pytest.mark.parametrize("answers", [np.ones((1, 8)), np.ones((3, 8)), np.ones(2), np.ones(())])
+def test_of_two_models_one_that_answers_to_other_rows_is_unavailable(answers):
+    async def other_rows(rows):
+        return answers
+
+    risk, acceptance = Model("risk", 3, 1.0), Model("acceptance", 3, 1.0)
+    acceptance.jointly = other_rows
+    for told in ask_both(risk, acceptance, ROWS, ROWS):
+        assert isinstance(told, ModelUnavailableError)
+        assert str(told) == "the acceptance model answers to other rows than it was asked about"
+
+
 @pytest.mark.parametrize("silent", ["risk", "acceptance"])
 def test_of_two_models_the_one_that_hangs_is_named(silent):
     async def never(rows):

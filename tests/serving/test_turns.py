@@ -107,6 +107,11 @@ def test_a_body_that_does_not_arrive_in_time_is_refused_and_the_connection_close
     assert app.asked == 0
 
 
+def test_a_body_has_no_longer_to_arrive_than_the_request_to_be_answered(app):
+    status, _, problem = asyncio.run(Trickle().asks(turns(app, body_s=20.0, timeout_s=0.05)))
+    assert (status, problem["detail"]) == (504, "the body did not arrive within 0.05 s")
+
+
 def test_a_caller_who_breaks_off_a_body_is_no_defect_of_ours_and_takes_no_turn(app):
     status, _, problem = asyncio.run(Trickle(goes=True).asks(turns(app)))
     assert (status, problem["detail"]) == (400, "the body breaks off")
