@@ -57,7 +57,6 @@ __all__ = ["OfferService"]
 
 _app = Starlette()  # a worker of the front puts the HTTP door into it
 _READY_WITHIN_S = 0.8
-_LATER_S = 5  # BentoML wants a limit of its own; on a front ours alone is in force
 
 
 @cache
@@ -70,7 +69,7 @@ def _gate() -> "Gate":
 @bentoml.service(
     name="finntelligence",
     workers=_settings.workers,
-    traffic={"timeout": _settings.timeout_s + _LATER_S},
+    traffic={"timeout": _settings.timeout_s},
     runner_probe={"enabled": False},  # a runner that is down would hang /readyz
     logging={"access": {"enabled": False}},
 )

@@ -180,9 +180,7 @@ def approvable(alternatives: Alternatives, market: Market, risk: Array) -> list[
     [0, 1, 3]
     """
     anybody = np.zeros((len(alternatives), len(market.acceptance.heads)))  # one in two takes it
-    ticks = solve(alternatives.columns(), market, risk, anybody).optima.tick
-    found = np.flatnonzero((ticks.reshape(len(alternatives), -1) >= 0).any(axis=1))
-    return [int(place) for place in found]
+    return _with_offers(alternatives, market, risk, anybody)
 
 
 def counter_offer(
@@ -212,11 +210,10 @@ def counter_offer(
         )
     if not count:
         return None
-    ticks = solve(alternatives.columns(), market, risk, acceptance).optima.tick
-    approved = np.flatnonzero((ticks.reshape(count, -1) >= 0).any(axis=1))
-    if len(approved) == 0:
+    approved = _with_offers(alternatives, market, risk, acceptance)
+    if not approved:
         return None
-    nearest = int(approved[0])
+    nearest = approved[0]
     asked = alternatives[nearest]
     offer = optimum(asked, market, risk[nearest], acceptance[nearest]).offers[0]
     return CounterOffer(
@@ -225,6 +222,14 @@ def counter_offer(
         offer=offer,
         sentence=_sentence(asked, offer, market.portfolio.currency),
     )
+
+
+def _with_offers(
+    alternatives: Alternatives, market: Market, risk: Array, acceptance: Array
+) -> list[int]:
+    ticks = solve(alternatives.columns(), market, risk, acceptance).optima.tick
+    approved = (ticks.reshape(len(alternatives), -1) >= 0).any(axis=1)
+    return [int(place) for place in np.flatnonzero(approved)]
 
 
 def _sentence(asked: Application, offer: Offer, currency: str) -> str:

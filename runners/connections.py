@@ -150,7 +150,7 @@ class _Connection(asyncio.Protocol):
     # what the parser tells
 
     def on_message_begin(self) -> None:
-        if self._answer is None or self._answer.done():  # unasked for: what follows would be too
+        if self._waiting() is None:  # unasked for: what follows would be too
             self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        answer, parser = self._answer, self._parser
+        answer, parser = self._waiting(), self._parser
         reply = Reply(
             parser.get_status_code(),
             self._headers,
@@ -168,12 +168,17 @@ class _Connection(asyncio.Protocol):
             parser.should_keep_alive(),
         )
         self._begin()
-        if answer is not None and not answer.done() and self.is_open:
+        if answer is not None:
             answer.set_result(reply)
 
     def _fail(self, said: str) -> None:
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(BrokenOffError(said))
+        answer = self._waiting()
+        if answer is not None:
+            answer.set_exception(BrokenOffError(said))
+
+    def _waiting(self) -> "asyncio.Future[Reply] | None":
+        """Return what becomes the answer that is waited for, if one is."""
+        return None if self._answer is None or self._answer.done() else self._answer
 
 
 def _written(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:

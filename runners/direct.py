@@ -6,9 +6,8 @@ several times as long as a model does for a few rows.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -21,6 +20,8 @@ from bentoml._internal.server.http import traffic
 from bentoml.exceptions import BentoMLException, InvalidArgument
 from numpy.typing import NDArray
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -56,30 +57,28 @@ class Direct:
         if ask is None or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        about = {"content-type": "application/json"}
-        limit = asyncio.timeout(self._timeout_s)
+        request, limit = Request(scope, receive), asyncio.timeout(self._timeout_s)
         try:
             async with limit:
-                answer = await ask(_rows(await _body(receive), scope))
+                answer = await ask(_rows(await request.body(), request.headers))
             sent = ArraySerde().serialize_value(answer)
-            status, body = 200, b"".join(sent.data)
-            about = {"content-type": ArraySerde.media_type, **sent.metadata}
+            content = b"".join(sent.data)
+            response = Response(content, 200, sent.metadata, ArraySerde.media_type)
+        except ClientDisconnect:  # nobody is there to be answered
+            return
         except TimeoutError:
-            status, body = self._late()
+            response = self._late()
         except BentoMLException as error:
-            status, body = error.error_code.value, _error(str(error))
-            if limit.expired():  # which the dispatcher takes for an overload
-                status, body = self._late()
+            # the dispatcher takes a call that is given up for an overload
+            is_late = limit.expired()
+            response = self._late() if is_late else _refused(error.error_code.value, str(error))
         except Exception:
             log.exception("a call of %s failed", scope["path"])
-            status, body = _DEFECT, _error("an error of the runner; its log says more")
-        about["content-length"] = str(len(body))
-        headers = [(name.encode(), value.encode()) for name, value in about.items()]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            response = _refused(_DEFECT, "an error of the runner; its log says more")
+        await response(scope, receive, send)
 
-    def _late(self) -> tuple[int, bytes]:
-        return _TIMED_OUT, _error(f"no answer within {self._timeout_s:.3g} s")
+    def _late(self) -> Response:
+        return _refused(_TIMED_OUT, f"no answer within {self._timeout_s:.3g} s")
 
     def _found(self, scope: Scope) -> dict[str, Ask]:
         if self._asks is None:
@@ -143,28 +142,16 @@ def _jointly(factory: Any, name: str) -> Callable[[Sequence[Array]], Awaitable[l
     return answered
 
 
-async def _body(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidArgument("the body breaks off")
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
-
-
-def _rows(body: bytes, scope: Scope) -> Array:
+def _rows(body: bytes, headers: Mapping[str, str]) -> Array:
     """Return the sealed rows that were sent."""
-    about = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    asked = ArraySerde().deserialize_value(Payload((body,), about))
+    asked = ArraySerde().deserialize_value(Payload((body,), headers))
     if not isinstance(asked, dict) or list(asked) != ["rows"]:
         raise InvalidArgument("rows are asked about, and nothing else")
     return refuse_unsealed(asked["rows"])
 
 
-def _error(said: str) -> bytes:
-    return json.dumps({"error": said}).encode()
+def _refused(status: int, said: str) -> Response:
+    return JSONResponse({"error": said}, status)
 
 
 def _nothing(_: int) -> None:

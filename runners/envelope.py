@@ -34,8 +34,7 @@ def refuse_unsealed(rows: Any) -> Array:
     if not is_array or not rows.size or rows.shape[1] % ROW_BLOCK:
         # not a ValueError, of which BentoML would log the rows
         raise InvalidArgument(f"rows are float64 of a multiple of {ROW_BLOCK} columns")
-    sealed_rows: Array = rows
-    return sealed_rows
+    return np.asarray(rows)
 
 
 Sealed = Annotated[Array, AfterValidator(refuse_unsealed)]

@@ -119,7 +119,7 @@ class _Place:
                 said = reply.body[:200].decode(errors="replace")
                 raise _RefusedError(f"{reply.status} {said}")
             answer = ArraySerde().deserialize_value(Payload((reply.body,), reply.headers))
-        except (InvalidArgument, TimeoutError, OSError) as error:
+        except (InvalidArgument, OSError) as error:  # a TimeoutError is an OSError
             self.failed(error)
             return None
         finally:
@@ -134,7 +134,7 @@ class _Place:
             reply = await self._connections.ask(
                 "GET", "/readyz", self._headers, within_s=CONNECT_WITHIN_S
             )
-        except OSError:  # a TimeoutError is one
+        except OSError:
             return False
         return reply.status == 200
 

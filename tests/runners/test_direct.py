@@ -182,3 +182,23 @@ def test_before_an_application_of_something_else_nothing_is_changed():
             return await post(client, {"rows": ROWS})
 
     assert asyncio.run(asked()).status_code == 404
+
+
+def test_who_goes_away_before_the_body_is_there_is_not_answered():
+    said = []
+
+    async def gone():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        said.append(message)
+
+    async def asked():
+        Tripler.inject_config()
+        app = Tripler.to_asgi(is_main=False)
+        scope = {"type": "http", "method": "POST", "path": "/coefficients", "headers": []}
+        async with app.router.lifespan_context(app):
+            await Direct(app, timeout_s=30.0)({**scope, "app": app}, gone, send)
+
+    asyncio.run(asked())
+    assert said == []
