@@ -1,4 +1,5 @@
-/* The core's inner loops: for every cell the tick of highest expected profit, and a contract's cents.
+/* The core's inner loops: for every cell the tick of highest expected profit, a contract's cents, and
+ * the models' linear parts.
  *
  * The same search as finntelligence.search.best_ticks_numpy, compiled; that module gives the bound
  * and why it holds. Depth-first branch and bound over intervals of ticks. Value is that of
@@ -8,6 +9,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <math.h>
+#include <stdint.h>
 
 #define PTI_SHARE_CAP 0.5
 #define PRICE_UNIT 0.01
@@ -361,8 +363,80 @@ static PyObject *monthly_rate(PyObject *self, PyObject *args) {
     return PyFloat_FromDouble(u);
 }
 
+/* what a column of a linear part's basis is; finntelligence.basis names them in this order */
+enum { Z, LOG_Z, SQUARE, LOG_SQUARE, FLAG, MISSING, KINDS };
+
+static double basis_value(double given, int64_t kind, double low, double high, double mean,
+                          double sd) {
+    if (kind == MISSING) return isnan(given) ? 1.0 : 0.0;
+    if (kind == FLAG) return given;
+    double z = 0.0;
+    if (!isnan(given)) {
+        double within = given < low ? low : given > high ? high : given;
+        if (kind == LOG_Z || kind == LOG_SQUARE) within = log(within);
+        z = (within - mean) / sd;
+    }
+    return kind == SQUARE || kind == LOG_SQUARE ? (z * z - 1.0) / 2.0 : z;
+}
+
+PyDoc_STRVAR(linear_part_doc,
+"linear_part(matrix, result, position, kind, bounds, scale, weights)\n\n"
+"Fill `result` (n, heads) for `matrix` (n, features); see finntelligence.basis.");
+
+static PyObject *linear_part(PyObject *self, PyObject *args) {
+    PyObject *o[7];
+    if (!PyArg_ParseTuple(args, "OOOOOOO", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6]))
+        return NULL;
+    Py_buffer v[7];
+    int held = 0;
+    PyObject *answer = NULL;
+    for (; held < 7; held++) {
+        const int is_place = held == 2 || held == 3, flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT;
+        if (PyObject_GetBuffer(o[held], &v[held], held == 1 ? flags | PyBUF_WRITABLE : flags) < 0)
+            goto done;
+        const char kind = v[held].format == NULL ? 0 : v[held].format[0];
+        if (v[held].itemsize != 8 || (is_place ? kind != 'l' && kind != 'q' : kind != 'd')) {
+            held++;
+            PyErr_SetString(PyExc_ValueError, "places must be int64, all else float64");
+            goto done;
+        }
+    }
+    const Py_ssize_t columns = v[2].len / 8, n = v[0].ndim == 2 ? v[0].shape[0] : -1;
+    const Py_ssize_t features = n < 0 ? 0 : v[0].shape[1], heads = v[6].ndim == 2 ? v[6].shape[1] : -1;
+    if (n < 0 || heads < 0 || v[6].shape[0] != columns + 1 || v[3].len != v[2].len ||
+        v[4].len != 2 * v[2].len || v[5].len != 2 * v[2].len || v[1].len != n * heads * 8) {
+        PyErr_SetString(PyExc_ValueError, "arrays do not fit each other");
+        goto done;
+    }
+    const int64_t *position = v[2].buf, *kind = v[3].buf;
+    for (Py_ssize_t j = 0; j < columns; j++)
+        if (position[j] < 0 || position[j] >= features || kind[j] < 0 || kind[j] >= KINDS) {
+            PyErr_Format(PyExc_ValueError, "basis column %zd is outside the matrix", j);
+            goto done;
+        }
+    const double *row = v[0].buf, *bounds = v[4].buf, *scale = v[5].buf, *weights = v[6].buf;
+    double *total = v[1].buf;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < n; i++, row += features, total += heads) {
+        const double *weight = weights;
+        for (Py_ssize_t k = 0; k < heads; k++) total[k] = weight[k];
+        for (Py_ssize_t j = 0; j < columns; j++) {
+            weight += heads;
+            double value = basis_value(row[position[j]], kind[j], bounds[j], bounds[columns + j],
+                                       scale[j], scale[columns + j]);
+            for (Py_ssize_t k = 0; k < heads; k++) total[k] += value * weight[k];
+        }
+    }
+    Py_END_ALLOW_THREADS
+    answer = Py_NewRef(Py_None);
+done:
+    while (held--) PyBuffer_Release(&v[held]);
+    return answer;
+}
+
 static PyMethodDef methods[] = {
     {"best_ticks", best_ticks, METH_VARARGS, best_ticks_doc},
+    {"linear_part", linear_part, METH_VARARGS, linear_part_doc},
     {"contract_total", contract_total, METH_VARARGS, contract_total_doc},
     {"monthly_rate", monthly_rate, METH_VARARGS, monthly_rate_doc},
     {NULL, NULL, 0, NULL}};

@@ -1,4 +1,4 @@
-from numpy import float64
+from numpy import float64, int64
 from numpy.typing import NDArray
 
 Array = NDArray[float64]
@@ -21,3 +21,13 @@ def best_ticks(
 ) -> None: ...
 def contract_total(balance: int, level: int, rate: int, term_months: int, /) -> int: ...
 def monthly_rate(payment: float, amount: float, term_months: float, /) -> float: ...
+def linear_part(
+    matrix: Array,
+    result: Array,
+    position: NDArray[int64],
+    kind: NDArray[int64],
+    bounds: Array,
+    scale: Array,
+    weights: Array,
+    /,
+) -> None: ...

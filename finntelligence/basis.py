@@ -1,4 +1,4 @@
-"""The fixed basis of the models' linear parts: columns computed from the design matrix."""
+"""The fixed basis of the models' linear parts: columns of the design matrix, and their sums."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,19 @@ from numpy.typing import NDArray
 
 from finntelligence.errors import ModelMismatchError
 
-__all__ = ["Basis", "BasisColumn"]
+try:
+    from finntelligence._search import linear_part as compiled
+except ImportError:  # no compiler where the package was built
+    compiled = None  # type: ignore[assignment]
+
+__all__ = ["COMPILED", "Basis", "BasisColumn"]
 
 Array = NDArray[np.float64]
+
+COMPILED = compiled is not None
+
+_KINDS = ("z", "log z", "square", "log square", "flag", "missing")  # as _search.c counts them
+_ROWS = 512  # whose parts fit into a core's cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +55,11 @@ class BasisColumn:
         if not self.sd > 0:
             raise ModelMismatchError(f"basis of {self.feature}: sd must be above 0")
 
+    @property
+    def whole_kind(self) -> str:
+        """The kind, and whether a number's logarithm is taken first."""
+        return f"log {self.kind}" if self.log and self.kind in ("z", "square") else self.kind
+
     def values(self, column: Array) -> Array:
         """Return the basis column for n values of the feature, shape (n,)."""
         return Basis.of((self,), (self.feature,)).values(column[:, None])[:, 0]
@@ -55,7 +70,8 @@ class Basis:
     """All basis columns of a model side by side, so that one row costs a few array operations.
 
     `position` (B,) is each column's place in the design matrix, `bounds` (2, B) low and high,
-    `scale` (2, B) mean and sd; the others are places of the columns of that kind.
+    `scale` (2, B) mean and sd, `kind` (B,) what each is; the others are places of the columns of
+    that kind.
 
     >>> own = BasisColumn(feature="own", kind="flag")
     >>> unscored = BasisColumn(feature="fico", kind="missing")
@@ -67,6 +83,7 @@ class Basis:
     position: NDArray[np.int64]
     bounds: Array
     scale: Array
+    kind: NDArray[np.int64]
     logs: NDArray[np.int64]
     squares: NDArray[np.int64]
     flags: NDArray[np.int64]
@@ -86,9 +103,10 @@ class Basis:
 
         return cls(
             position=np.array([position[c.feature] for c in columns], dtype=np.int64),
-            bounds=np.array([[c.low for c in columns], [c.high for c in columns]]),
-            scale=np.array([[c.mean for c in columns], [c.sd for c in columns]]),
-            logs=places(lambda c: c.log and c.kind in ("z", "square")),
+            bounds=np.array([[c.low for c in columns], [c.high for c in columns]], dtype=float),
+            scale=np.array([[c.mean for c in columns], [c.sd for c in columns]], dtype=float),
+            kind=np.array([_KINDS.index(c.whole_kind) for c in columns], dtype=np.int64),
+            logs=places(lambda c: c.whole_kind.startswith("log ")),
             squares=places(lambda c: c.kind == "square"),
             flags=places(lambda c: c.kind == "flag"),
             missing=places(lambda c: c.kind == "missing"),
@@ -108,3 +126,33 @@ class Basis:
         values[:, self.flags] = given[:, self.flags]
         values[:, self.missing] = absent[:, self.missing]
         return values
+
+    def weighted(self, matrix: Array, weights: Array) -> Array:
+        """Return a constant and weighted columns, summed: (n, heads).
+
+        `matrix` is the design matrix, (n, features), `weights` are (1 + B, heads), the constants
+        first. Terms are added in column order: a matrix product would give one row other last bits
+        than the same row in a batch.
+
+        >>> fico = BasisColumn(feature="fico", kind="z", low=580, high=840, mean=700, sd=50)
+        >>> known, weights = np.array([[725.0], [np.nan]]), np.array([[1.0, 0.0], [2.0, 4.0]])
+        >>> Basis.of((fico,), ("fico",)).weighted(known, weights).tolist()
+        [[2.0, 2.0], [1.0, 0.0]]
+        """
+        if compiled is None:
+            return self._weighted_numpy(matrix, weights)
+        total = np.empty((len(matrix), weights.shape[1]))
+        given = np.ascontiguousarray(matrix, dtype=float), np.ascontiguousarray(weights)
+        compiled(given[0], total, self.position, self.kind, self.bounds, self.scale, given[1])
+        return total
+
+    def _weighted_numpy(self, matrix: Array, weights: Array) -> Array:
+        """Do what `weighted` does, with the same bits but for those of a logarithm."""
+        total = np.empty((len(matrix), weights.shape[1]))
+        for start in range(0, len(matrix), _ROWS):
+            rows = slice(start, start + _ROWS)
+            parts = np.empty((len(total[rows]), *weights.shape))
+            parts[:, 0] = weights[0]
+            np.multiply(self.values(matrix[rows])[:, :, None], weights[1:], out=parts[:, 1:])
+            total[rows] = np.add.accumulate(parts, axis=1)[:, -1]
+        return total

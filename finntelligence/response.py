@@ -41,8 +41,6 @@ SPEC_ATTRIBUTE = "finntelligence"
 PTI_SHARE_CAP = 0.5
 """The largest payment over income that models tell apart; a payment without income counts so."""
 
-_ROWS = 512  # whose parts fit into a core's cache
-
 Phi = Callable[[OfferTerms, "PriceResponse"], Array]
 
 
@@ -113,6 +111,7 @@ class PriceResponse:
     income_fill: float
     evidence: Mapping[str, Any]
     columns: Basis = field(init=False, repr=False, compare=False)
+    _weights: Array = field(init=False, repr=False, compare=False)
     _grown: list[int] = field(init=False, repr=False, compare=False)
     _scales: Array = field(init=False, repr=False, compare=False)
 
@@ -132,8 +131,13 @@ class PriceResponse:
         if not self.calibration[1] > 0:
             raise ModelMismatchError(f"{self.model}: calibration slope must be above 0")
         scales = np.array([self.heads[i].scale for i in self.tree_heads])
-        prepared = Basis.of(self.basis, self.features), list(self.tree_heads), scales
-        for name, value in zip(("columns", "_grown", "_scales"), prepared, strict=True):
+        prepared = {
+            "columns": Basis.of(self.basis, self.features),
+            "_weights": np.ascontiguousarray(self.linear.T, dtype=float),
+            "_grown": list(self.tree_heads),
+            "_scales": scales,
+        }
+        for name, value in prepared.items():
             object.__setattr__(self, name, value)
 
     @property
@@ -198,21 +202,8 @@ class PriceResponse:
         return added
 
     def linear_part(self, matrix: Array) -> Array:
-        """Return the linear parts of every head, shape (n, heads).
-
-        Terms are added in column order: a matrix product would give one row other last bits than
-        the same row in a batch.
-        """
-        total = np.empty((len(matrix), len(self.heads)))
-        for start in range(0, len(matrix), _ROWS):
-            rows = slice(start, start + _ROWS)
-            parts = np.empty((len(total[rows]), 1 + len(self.basis), len(self.heads)))
-            parts[:, 0] = self.linear[:, 0]
-            np.multiply(
-                self.columns.values(matrix[rows])[:, :, None], self.linear.T[1:], out=parts[:, 1:]
-            )
-            total[rows] = np.add.accumulate(parts, axis=1)[:, -1]
-        return total
+        """Return the linear parts of every head, shape (n, heads)."""
+        return self.columns.weighted(matrix, self._weights)
 
     def probability(self, coefficients: Array, terms: OfferTerms) -> Array:
         """Return the probability at each of the terms, of their shape.

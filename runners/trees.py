@@ -7,6 +7,7 @@ and how to tell it, which takes several times as long as a few rows do.
 import ctypes
 import json
 import math
+import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ def predicted(booster: "xgb.Booster", rows: NDArray[np.float64]) -> NDArray[np.f
     """
     given = np.ascontiguousarray(rows, dtype=np.float32)
     answer = _Answer()
-    asked = booster.handle, _about(given), _ASKED, None, *answer.places
+    asked = booster.handle, _about(given), _ASKED, _proxy(), *answer.places
     _check(_library().XGBoosterPredictFromDense(*asked))
     return answer.read()
 
@@ -61,6 +62,37 @@ def contributed(booster: "xgb.Booster", rows: NDArray[np.float64]) -> NDArray[np
         return answer.read()
     finally:
         _check(library.XGDMatrixFree(matrix))
+
+
+class _Proxy:
+    """What the library takes rows through; of a call that brings none it makes one.
+
+    To make one it reads from files how many processors there may be, which takes longer than a few
+    rows do.
+    """
+
+    def __init__(self) -> None:
+        library = _library()
+        self.handle, self._free = ctypes.c_void_p(), library.XGDMatrixFree
+        _check(library.XGProxyDMatrixCreate(ctypes.byref(self.handle)))
+
+    def __del__(self) -> None:
+        self._free(self.handle)
+
+
+class _Own(threading.local):
+    """What a thread keeps for itself: a proxy knows one call's rows at a time."""
+
+    proxy: _Proxy | None = None
+
+
+_own = _Own()
+
+
+def _proxy() -> ctypes.c_void_p:
+    if _own.proxy is None:
+        _own.proxy = _Proxy()
+    return _own.proxy.handle
 
 
 class _Answer:
@@ -101,6 +133,7 @@ def _library() -> Any:
     library.XGBoosterPredictFromDense.argtypes = (place, words, words, *[place] * 4)
     library.XGBoosterPredictFromDMatrix.argtypes = (place, place, words, *[place] * 3)
     library.XGDMatrixCreateFromDense.argtypes = (words, words, place)
+    library.XGProxyDMatrixCreate.argtypes = (place,)
     library.XGDMatrixFree.argtypes = (place,)
     library.XGBGetLastError.restype = words
     return library

@@ -57,6 +57,8 @@ def test_of_no_rows_it_says_nothing(booster, asked):
 def test_rows_of_another_width_are_refused(booster, columns, asked):
     with pytest.raises(xgb.core.XGBoostError, match="Number of columns"):
         asked(booster, np.zeros((2, columns)))
+    expected = booster.inplace_predict(some_rows(2).astype(np.float32))
+    np.testing.assert_array_equal(predicted(booster, some_rows(2)), expected.ravel())
 
 
 def test_an_answer_stays_as_it_is_when_the_next_is_asked_for(booster):
