@@ -1,7 +1,7 @@
 """One transaction of the record: what is added becomes the next of its writer's chain."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from serving.record.schema import chains, records
 __all__ = ["Transaction", "Work", "now_us"]
 
 _MOST_HEADS = 32  # that an opening names: the newest
+_MOST_ROWS = 32  # of one statement
 
 
 def now_us() -> int:
@@ -41,18 +42,17 @@ class Transaction:
 
     def flush(self) -> None:
         """Write what was added, so that this transaction can read it."""
-        if self._rows:
-            insert, _ = _statements(self.connection.dialect)
-            insert.run(self.connection, self._rows)
-            self._rows = []
+        for start in range(0, len(self._rows), _MOST_ROWS):
+            rows = self._rows[start : start + _MOST_ROWS]
+            given = {f"{name}_{k}": row[name] for k, row in enumerate(rows) for name in row}
+            _inserting(self.connection.dialect, len(rows)).run(self.connection, given)
+        self._rows = []
 
     def finish(self) -> None:
         """Write what was added, and the chain's new head."""
         self.flush()
-        _, move = _statements(self.connection.dialect)
-        move.run(
-            self.connection, [{"own": self._writer, "to": self.head.seq, "at": self.head.hash}]
-        )
+        given = {"own": self._writer, "to": self.head.seq, "at": self.head.hash}
+        _moving(self.connection.dialect).run(self.connection, given)
 
     def _found(self) -> Head:
         own = sa.select(chains.c.seq, chains.c.hash).where(chains.c.writer == self._writer)
@@ -86,20 +86,32 @@ class _Compiled:
         compiled = statement.compile(dialect=dialect)
         return cls(str(compiled), compiled.positiontup)
 
-    def run(self, connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-        given: Any = rows
-        if self.places is not None:
-            given = [tuple(row[name] for name in self.places) for row in rows]
-        connection.exec_driver_sql(self.text, given)
+    def run(self, connection: sa.Connection, given: Mapping[str, Any]) -> None:
+        places = self.places
+        connection.exec_driver_sql(
+            self.text, dict(given) if places is None else tuple(given[name] for name in places)
+        )
 
 
-@lru_cache(maxsize=8)
-def _statements(dialect: sa.Dialect) -> tuple[_Compiled, _Compiled]:
-    """Return what inserts records, and what moves a chain's head."""
+@lru_cache(maxsize=2 * _MOST_ROWS)
+def _inserting(dialect: sa.Dialect, rows: int) -> _Compiled:
+    """Return what inserts so many records.
+
+    At once: between rows the thread that writes would wait for its turn behind a busy event loop,
+    the database's write lock in its hands.
+    """
+    columns = records.columns.keys()
+    values = [{name: sa.bindparam(f"{name}_{k}") for name in columns} for k in range(rows)]
+    return _Compiled.of(sa.insert(records).values(values), dialect)
+
+
+@lru_cache(maxsize=2)
+def _moving(dialect: sa.Dialect) -> _Compiled:
+    """Return what moves a chain's head."""
     to: sa.BindParameter[int] = sa.bindparam("to")
     own = chains.c.writer == sa.bindparam("own")
     moved = sa.update(chains).where(own, chains.c.seq < to).values(seq=to, hash=sa.bindparam("at"))
-    return _Compiled.of(sa.insert(records), dialect), _Compiled.of(moved, dialect)
+    return _Compiled.of(moved, dialect)
 
 
 Work = Callable[[Transaction], Any]

@@ -86,6 +86,8 @@ def test_entries_that_wait_together_share_one_transaction(log, entry):
     asyncio.run(run())
     assert count(log) == 50
     assert len(commits) <= 2
+    assert verify(log.engine).is_whole
+    assert found(log, many[40].decision_id) == many[40]
 
 
 def test_a_full_queue_refuses_at_once_and_takes_entries_again(log_for, entry):
