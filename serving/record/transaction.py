@@ -101,7 +101,9 @@ def _inserting(dialect: sa.Dialect, rows: int) -> _Compiled:
     the database's write lock in its hands.
     """
     columns = records.columns.keys()
-    values = [{name: sa.bindparam(f"{name}_{k}") for name in columns} for k in range(rows)]
+    values: list[dict[str, sa.BindParameter[Any]]] = [
+        {name: sa.bindparam(f"{name}_{k}") for name in columns} for k in range(rows)
+    ]
     return _Compiled.of(sa.insert(records).values(values), dialect)
 
 

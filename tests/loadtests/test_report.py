@@ -53,3 +53,4 @@ def test_a_report_says_what_it_was_measured_on():
     found = machine()
     assert found["cores"] >= 1
     assert found["packages"]["uvloop"]
+    assert 1 < found["loop_ms"] < 10_000
