@@ -1,4 +1,4 @@
-"""The optimiser's inner loop in C; where it cannot be compiled numpy does the same."""
+"""The core's inner loops in C; where they cannot be compiled numpy does the same."""
 
 from setuptools import Extension, setup
 

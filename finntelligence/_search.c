@@ -241,10 +241,22 @@ static Py_ssize_t search_cell(const Grid *g, const double *cell, Py_ssize_t high
     return best;
 }
 
-static int doubles(PyObject *object, Py_buffer *view, const char *name, Py_ssize_t least) {
+/* `kind` is 'd' for float64, 'l' for int64 */
+static int numbers(PyObject *object, Py_buffer *view, const char *name, char kind) {
     if (PyObject_GetBuffer(object, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0) return 0;
-    if (view->itemsize != sizeof(double) || view->format == NULL || view->format[0] != 'd' ||
-        view->len < least * (Py_ssize_t)sizeof(double)) {
+    const char found = view->format == NULL ? 0 : view->format[0];
+    if (view->itemsize != 8 || (found != kind && !(kind == 'l' && found == 'q'))) {
+        PyErr_Format(PyExc_ValueError, "%s must hold contiguous %s", name,
+                     kind == 'd' ? "float64" : "int64");
+        PyBuffer_Release(view);
+        return 0;
+    }
+    return 1;
+}
+
+static int doubles(PyObject *object, Py_buffer *view, const char *name, Py_ssize_t least) {
+    if (!numbers(object, view, name, 'd')) return 0;
+    if (view->len < least * (Py_ssize_t)sizeof(double)) {
         PyErr_Format(PyExc_ValueError, "%s must hold at least %zd contiguous float64", name, least);
         PyBuffer_Release(view);
         return 0;
@@ -379,6 +391,44 @@ static double basis_value(double given, int64_t kind, double low, double high, d
     return kind == SQUARE || kind == LOG_SQUARE ? (z * z - 1.0) / 2.0 : z;
 }
 
+typedef struct {
+    const double *matrix, *bounds, *scale, *weights;  /* (n, features), (2, B) twice, (1 + B, heads) */
+    const int64_t *position, *kind;                   /* (B) */
+    double *result;                                   /* (n, heads) */
+    Py_ssize_t rows, features, columns, heads;
+} Linear;
+
+static int is_table(const Py_buffer *view, Py_ssize_t rows, Py_ssize_t columns) {
+    return view->ndim == 2 && view->shape[0] == rows && view->shape[1] == columns;
+}
+
+/* what `linear_part` was given, in its order */
+static int read_linear(const Py_buffer *v, Linear *l) {
+    int fits = v[0].ndim == 2 && v[2].ndim == 1 && v[3].ndim == 1 && v[6].ndim == 2;
+    if (fits) {
+        l->rows = v[0].shape[0];
+        l->features = v[0].shape[1];
+        l->columns = v[2].shape[0];
+        l->heads = v[6].shape[1];
+        fits = is_table(&v[1], l->rows, l->heads) && !v[1].readonly &&
+               v[3].shape[0] == l->columns && is_table(&v[4], 2, l->columns) &&
+               is_table(&v[5], 2, l->columns) && v[6].shape[0] == l->columns + 1;
+    }
+    if (!fits) {
+        PyErr_SetString(PyExc_ValueError, "arrays do not fit each other");
+        return 0;
+    }
+    l->matrix = v[0].buf; l->result = v[1].buf; l->position = v[2].buf; l->kind = v[3].buf;
+    l->bounds = v[4].buf; l->scale = v[5].buf; l->weights = v[6].buf;
+    for (Py_ssize_t j = 0; j < l->columns; j++)
+        if (l->position[j] < 0 || l->position[j] >= l->features || l->kind[j] < 0 ||
+            l->kind[j] >= KINDS) {
+            PyErr_Format(PyExc_ValueError, "basis column %zd is outside the matrix", j);
+            return 0;
+        }
+    return 1;
+}
+
 PyDoc_STRVAR(linear_part_doc,
 "linear_part(matrix, result, position, kind, bounds, scale, weights)\n\n"
 "Fill `result` (n, heads) for `matrix` (n, features); see finntelligence.basis.");
@@ -387,44 +437,25 @@ static PyObject *linear_part(PyObject *self, PyObject *args) {
     PyObject *o[7];
     if (!PyArg_ParseTuple(args, "OOOOOOO", &o[0], &o[1], &o[2], &o[3], &o[4], &o[5], &o[6]))
         return NULL;
+    static const char *names[7] = {"matrix", "result", "position", "kind", "bounds", "scale",
+                                   "weights"};
     Py_buffer v[7];
+    Linear l;
     int held = 0;
     PyObject *answer = NULL;
-    for (; held < 7; held++) {
-        const int is_place = held == 2 || held == 3, flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT;
-        if (PyObject_GetBuffer(o[held], &v[held], held == 1 ? flags | PyBUF_WRITABLE : flags) < 0)
-            goto done;
-        const char kind = v[held].format == NULL ? 0 : v[held].format[0];
-        if (v[held].itemsize != 8 || (is_place ? kind != 'l' && kind != 'q' : kind != 'd')) {
-            held++;
-            PyErr_SetString(PyExc_ValueError, "places must be int64, all else float64");
-            goto done;
-        }
-    }
-    const Py_ssize_t columns = v[2].len / 8, n = v[0].ndim == 2 ? v[0].shape[0] : -1;
-    const Py_ssize_t features = n < 0 ? 0 : v[0].shape[1], heads = v[6].ndim == 2 ? v[6].shape[1] : -1;
-    if (n < 0 || heads < 0 || v[6].shape[0] != columns + 1 || v[3].len != v[2].len ||
-        v[4].len != 2 * v[2].len || v[5].len != 2 * v[2].len || v[1].len != n * heads * 8) {
-        PyErr_SetString(PyExc_ValueError, "arrays do not fit each other");
-        goto done;
-    }
-    const int64_t *position = v[2].buf, *kind = v[3].buf;
-    for (Py_ssize_t j = 0; j < columns; j++)
-        if (position[j] < 0 || position[j] >= features || kind[j] < 0 || kind[j] >= KINDS) {
-            PyErr_Format(PyExc_ValueError, "basis column %zd is outside the matrix", j);
-            goto done;
-        }
-    const double *row = v[0].buf, *bounds = v[4].buf, *scale = v[5].buf, *weights = v[6].buf;
-    double *total = v[1].buf;
+    for (; held < 7; held++)
+        if (!numbers(o[held], &v[held], names[held], held == 2 || held == 3 ? 'l' : 'd')) goto done;
+    if (!read_linear(v, &l)) goto done;
     Py_BEGIN_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < n; i++, row += features, total += heads) {
-        const double *weight = weights;
-        for (Py_ssize_t k = 0; k < heads; k++) total[k] = weight[k];
-        for (Py_ssize_t j = 0; j < columns; j++) {
-            weight += heads;
-            double value = basis_value(row[position[j]], kind[j], bounds[j], bounds[columns + j],
-                                       scale[j], scale[columns + j]);
-            for (Py_ssize_t k = 0; k < heads; k++) total[k] += value * weight[k];
+    for (Py_ssize_t i = 0; i < l.rows; i++) {
+        const double *row = l.matrix + i * l.features, *weight = l.weights;
+        double *total = l.result + i * l.heads;
+        for (Py_ssize_t k = 0; k < l.heads; k++) total[k] = weight[k];
+        for (Py_ssize_t j = 0; j < l.columns; j++) {
+            weight += l.heads;
+            double value = basis_value(row[l.position[j]], l.kind[j], l.bounds[j],
+                                       l.bounds[l.columns + j], l.scale[j], l.scale[l.columns + j]);
+            for (Py_ssize_t k = 0; k < l.heads; k++) total[k] += value * weight[k];
         }
     }
     Py_END_ALLOW_THREADS

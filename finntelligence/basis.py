@@ -1,6 +1,5 @@
 """The fixed basis of the models' linear parts: columns of the design matrix, and their sums."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +12,9 @@ try:
 except ImportError:  # no compiler where the package was built
     compiled = None  # type: ignore[assignment]
 
-__all__ = ["COMPILED", "Basis", "BasisColumn"]
+__all__ = ["Basis", "BasisColumn"]
 
 Array = NDArray[np.float64]
-
-COMPILED = compiled is not None
 
 _KINDS = ("z", "log z", "square", "log square", "flag", "missing")  # as _search.c counts them
 _ROWS = 512  # whose parts fit into a core's cache
@@ -36,7 +33,8 @@ class BasisColumn:
     [0.5, 2.8, 0.0]
 
     Raises:
-        ModelMismatchError: when the kind is unknown, sd not above 0, or a logarithm's low is not.
+        ModelMismatchError: when the kind is unknown, low above high, sd not above 0, or a
+            logarithm's low is not.
     """
 
     feature: str
@@ -48,17 +46,14 @@ class BasisColumn:
     sd: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("z", "square", "flag", "missing"):
+        if self.kind not in _KINDS or self.kind.startswith("log "):
             raise ModelMismatchError(f"basis of {self.feature}: unknown kind {self.kind!r}")
         if self.log and not self.low > 0:
             raise ModelMismatchError(f"basis of {self.feature}: a logarithm needs a low above 0")
+        if not self.low <= self.high:
+            raise ModelMismatchError(f"basis of {self.feature}: low must not be above high")
         if not self.sd > 0:
             raise ModelMismatchError(f"basis of {self.feature}: sd must be above 0")
-
-    @property
-    def whole_kind(self) -> str:
-        """The kind, and whether a number's logarithm is taken first."""
-        return f"log {self.kind}" if self.log and self.kind in ("z", "square") else self.kind
 
     def values(self, column: Array) -> Array:
         """Return the basis column for n values of the feature, shape (n,)."""
@@ -67,11 +62,11 @@ class BasisColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
-    """All basis columns of a model side by side, so that one row costs a few array operations.
+    """All basis columns of a model side by side, so that they are computed together.
 
     `position` (B,) is each column's place in the design matrix, `bounds` (2, B) low and high,
-    `scale` (2, B) mean and sd, `kind` (B,) what each is; the others are places of the columns of
-    that kind.
+    `scale` (2, B) mean and sd, `kind` (B,) what each is, as a place in the list of kinds; the
+    others are the places of the columns of some kinds.
 
     >>> own = BasisColumn(feature="own", kind="flag")
     >>> unscored = BasisColumn(feature="fico", kind="missing")
@@ -98,18 +93,20 @@ class Basis:
         """
         position = {name: i for i, name in enumerate(features)}
 
-        def places(chosen: Callable[[BasisColumn], bool]) -> NDArray[np.int64]:
-            return np.array([j for j, c in enumerate(columns) if chosen(c)], dtype=np.int64)
+        kind = np.array([_KINDS.index(_whole_kind(c)) for c in columns], dtype=np.int64)
+
+        def places(*kinds: str) -> NDArray[np.int64]:
+            return np.flatnonzero(np.isin(kind, [_KINDS.index(each) for each in kinds]))
 
         return cls(
             position=np.array([position[c.feature] for c in columns], dtype=np.int64),
             bounds=np.array([[c.low for c in columns], [c.high for c in columns]], dtype=float),
             scale=np.array([[c.mean for c in columns], [c.sd for c in columns]], dtype=float),
-            kind=np.array([_KINDS.index(c.whole_kind) for c in columns], dtype=np.int64),
-            logs=places(lambda c: c.whole_kind.startswith("log ")),
-            squares=places(lambda c: c.kind == "square"),
-            flags=places(lambda c: c.kind == "flag"),
-            missing=places(lambda c: c.kind == "missing"),
+            kind=kind,
+            logs=places("log z", "log square"),
+            squares=places("square", "log square"),
+            flags=places("flag"),
+            missing=places("missing"),
         )
 
     def values(self, matrix: Array) -> Array:
@@ -142,8 +139,9 @@ class Basis:
         if compiled is None:
             return self._weighted_numpy(matrix, weights)
         total = np.empty((len(matrix), weights.shape[1]))
-        given = np.ascontiguousarray(matrix, dtype=float), np.ascontiguousarray(weights)
-        compiled(given[0], total, self.position, self.kind, self.bounds, self.scale, given[1])
+        matrix = np.ascontiguousarray(matrix, dtype=float)
+        weights = np.ascontiguousarray(weights, dtype=float)
+        compiled(matrix, total, self.position, self.kind, self.bounds, self.scale, weights)
         return total
 
     def _weighted_numpy(self, matrix: Array, weights: Array) -> Array:
@@ -156,3 +154,9 @@ class Basis:
             np.multiply(self.values(matrix[rows])[:, :, None], weights[1:], out=parts[:, 1:])
             total[rows] = np.add.accumulate(parts, axis=1)[:, -1]
         return total
+
+
+def _whole_kind(column: BasisColumn) -> str:
+    """Return a column's kind as `_KINDS` has it; of a flag no logarithm is taken."""
+    logarithmic = f"log {column.kind}"
+    return logarithmic if column.log and logarithmic in _KINDS else column.kind

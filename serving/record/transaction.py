@@ -12,10 +12,10 @@ from finntelligence.declaration import canonical_json
 from serving.record.chain import START, Event, Head, link
 from serving.record.schema import chains, records
 
-__all__ = ["Transaction", "Work", "now_us"]
+__all__ = ["Transaction", "Work", "now_us", "prepare"]
 
 _MOST_HEADS = 32  # that an opening names: the newest
-_MOST_ROWS = 32  # of one statement
+_SIZES = (16, 8, 4, 2, 1)  # of the statements that insert records: few, to be found once each
 
 
 def now_us() -> int:
@@ -42,10 +42,13 @@ class Transaction:
 
     def flush(self) -> None:
         """Write what was added, so that this transaction can read it."""
-        for start in range(0, len(self._rows), _MOST_ROWS):
-            rows = self._rows[start : start + _MOST_ROWS]
-            given = {f"{name}_{k}": row[name] for k, row in enumerate(rows) for name in row}
-            _inserting(self.connection.dialect, len(rows)).run(self.connection, given)
+        done = 0
+        for size in _SIZES:
+            while len(self._rows) - done >= size:
+                rows = self._rows[done : done + size]
+                given = {f"{name}_{k}": row[name] for k, row in enumerate(rows) for name in row}
+                _inserting(self.connection.dialect, size).run(self.connection, given)
+                done += size
         self._rows = []
 
     def finish(self) -> None:
@@ -93,16 +96,23 @@ class _Compiled:
         )
 
 
-@lru_cache(maxsize=2 * _MOST_ROWS)
+def prepare(dialect: sa.Dialect) -> None:
+    """Find the statements before a transaction needs them, for it would do so under its lock."""
+    for size in _SIZES:
+        _inserting(dialect, size)
+    _moving(dialect)
+
+
+@lru_cache(maxsize=2 * len(_SIZES))
 def _inserting(dialect: sa.Dialect, rows: int) -> _Compiled:
     """Return what inserts so many records.
 
     At once: between rows the thread that writes would wait for its turn behind a busy event loop,
     the database's write lock in its hands.
     """
-    columns = records.columns.keys()
-    values: list[dict[str, sa.BindParameter[Any]]] = [
-        {name: sa.bindparam(f"{name}_{k}") for name in columns} for k in range(rows)
+    values = [
+        {each.name: sa.bindparam(f"{each.name}_{k}", type_=each.type) for each in records.columns}
+        for k in range(rows)
     ]
     return _Compiled.of(sa.insert(records).values(values), dialect)
 

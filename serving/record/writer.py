@@ -21,7 +21,7 @@ from finntelligence.errors import FinntelligenceError
 from serving.record.chain import START, Head
 from serving.record.database import FAILURES, unavailable, writing
 from serving.record.errors import RecordUnavailableError
-from serving.record.transaction import Transaction, Work
+from serving.record.transaction import Transaction, Work, prepare
 
 __all__ = ["Writer", "transaction"]
 
@@ -99,6 +99,7 @@ class Writer:
         _tell([(item, closed) for item in late])
 
     def _run(self) -> None:
+        prepare(self._engine.dialect)
         while batch := self._taken():
             wanted = [item for item in batch if not item.done.done()]
             if wanted:

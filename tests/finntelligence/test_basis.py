@@ -56,6 +56,8 @@ def test_a_logarithmic_column_never_takes_the_logarithm_of_nothing():
         ({"sd": 0.0}, "sd must be above 0"),
         ({"sd": math.nan}, "sd must be above 0"),
         ({"log": True, "low": -1.0}, "a logarithm needs a low above 0"),
+        ({"low": 2.0}, "low must not be above high"),
+        ({"high": math.nan}, "low must not be above high"),
     ],
 )
 def test_a_column_that_cannot_be_computed_is_refused_by_name(wrong, message):
@@ -68,56 +70,71 @@ def test_a_basis_of_a_feature_that_is_not_there_is_refused():
         Basis.of((BasisColumn(feature="fico", kind="flag"),), ("a",))
 
 
+NAMES = ("b", "unused", "c", "a")
 COLUMNS = tuple(
     BasisColumn(feature=feature, kind=kind, log=log, low=0.5, high=90, mean=1.5, sd=0.7)
-    for feature in ("a", "b", "c")
-    for kind in ("z", "square", "flag", "missing")
+    for feature in ("a", "b")
+    for kind in ("z", "square", "missing")
     for log in (False, True)
 )
-BASIS = Basis.of(COLUMNS, ("b", "unused", "c", "a"))
+FLAGS = (
+    BasisColumn(feature="c", kind="flag"),
+    BasisColumn(feature="c", kind="flag", log=True, low=0.5),
+)
+BASIS = Basis.of((*COLUMNS, *FLAGS), NAMES)
 
 
 @pytest.fixture
 def given():
     rng = np.random.default_rng(1)
-    matrix = rng.lognormal(0, 3, size=(700, 4)) * rng.choice([-1, 1, np.nan], size=(700, 4))
-    return matrix, rng.normal(size=(1 + len(COLUMNS), 5))
+    matrix = rng.lognormal(0, 3, size=(700, len(NAMES)))
+    matrix[:, [0, 3]] *= rng.choice([-1, 1, np.nan], size=(700, 2))
+    return matrix, rng.normal(size=(1 + len(COLUMNS) + len(FLAGS), 5))
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_a_weighted_sum_is_that_of_its_columns(given, compiled, monkeypatch):
-    if not compiled:
+@pytest.fixture(params=["compiled", "numpy"])
+def weighted(request, monkeypatch):
+    if request.param == "numpy":
         monkeypatch.setattr(basis, "compiled", None)
-    elif not basis.COMPILED:
+    elif basis.compiled is None:
         pytest.skip("the sums are not compiled here")
+    return Basis.weighted
+
+
+def test_a_weighted_sum_is_that_of_its_columns(weighted, given):
     matrix, weights = given
     expected = weights[0] + BASIS.values(matrix) @ weights[1:]
-    np.testing.assert_allclose(BASIS.weighted(matrix, weights), expected, rtol=1e-12, atol=1e-11)
-    assert np.isnan(expected).any()  # a flag that is absent
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(weighted(BASIS, matrix, weights), expected, rtol=1e-12, atol=1e-10)
 
 
-@pytest.mark.skipif(not basis.COMPILED, reason="the sums are not compiled here")
-def test_compiled_sums_have_the_bits_of_numpys(given, monkeypatch):
+def test_a_flag_that_is_absent_makes_its_row_unknown(weighted, given):
     matrix, weights = given
-    plain = [k for k, column in enumerate(COLUMNS) if not column.whole_kind.startswith("log ")]
-    columns = Basis.of(tuple(COLUMNS[k] for k in plain), ("b", "unused", "c", "a"))
-    weights = weights[[0, *(k + 1 for k in plain)]]
-    found = columns.weighted(matrix, weights)
-    monkeypatch.setattr(basis, "compiled", None)
-    np.testing.assert_array_equal(found, columns.weighted(matrix, weights))
+    matrix[5, NAMES.index("c")] = np.nan
+    unknown = np.isnan(weighted(BASIS, matrix, weights)).all(axis=1)
+    assert np.flatnonzero(unknown).tolist() == [5]
 
 
-def test_a_row_sums_to_the_same_bits_alone_and_among_others(given):
+def test_a_row_sums_to_the_same_bits_alone_and_among_others(weighted, given):
     matrix, weights = given
-    together = BASIS.weighted(matrix, weights)
+    together = weighted(BASIS, matrix, weights)
     for row in (0, 511, 512, 699):
-        alone = BASIS.weighted(matrix[row : row + 1], weights)
-        np.testing.assert_array_equal(alone[0], together[row])
-    np.testing.assert_array_equal(BASIS.weighted(np.asfortranarray(matrix), weights), together)
-    assert BASIS.weighted(matrix[:0], weights).shape == (0, 5)
+        np.testing.assert_array_equal(weighted(BASIS, matrix[[row]], weights)[0], together[row])
+    np.testing.assert_array_equal(weighted(BASIS, np.asfortranarray(matrix), weights), together)
+    assert weighted(BASIS, matrix[:0], weights).shape == (0, 5)
 
 
-@pytest.mark.skipif(not basis.COMPILED, reason="the sums are not compiled here")
+@pytest.mark.skipif(basis.compiled is None, reason="the sums are not compiled here")
+def test_compiled_sums_have_the_bits_of_numpys_but_for_logarithms(given, monkeypatch):
+    matrix, weights = given
+    plain = Basis.of(tuple(each for each in COLUMNS if not each.log) + FLAGS, NAMES)
+    weights = weights[: 1 + len(plain.kind)]
+    found = plain.weighted(matrix, weights)
+    monkeypatch.setattr(basis, "compiled", None)
+    np.testing.assert_array_equal(found, plain.weighted(matrix, weights))
+
+
+@pytest.mark.skipif(basis.compiled is None, reason="the sums are not compiled here")
 def test_compiled_sums_refuse_what_does_not_fit(given):
     matrix, weights = given
     with pytest.raises(ValueError, match="basis column 0 is outside the matrix"):
@@ -126,5 +143,7 @@ def test_compiled_sums_refuse_what_does_not_fit(given):
         replace(BASIS, kind=BASIS.kind + 6).weighted(matrix, weights)
     with pytest.raises(ValueError, match="arrays do not fit each other"):
         BASIS.weighted(matrix, weights[1:])
-    with pytest.raises(ValueError, match="places must be int64, all else float64"):
+    with pytest.raises(ValueError, match="arrays do not fit each other"):
+        replace(BASIS, scale=BASIS.scale[:1]).weighted(matrix, weights)
+    with pytest.raises(ValueError, match="position must hold contiguous int64"):
         replace(BASIS, position=BASIS.scale[0]).weighted(matrix, weights)

@@ -57,6 +57,11 @@ def test_of_no_rows_it_says_nothing(booster, asked):
 def test_rows_of_another_width_are_refused(booster, columns, asked):
     with pytest.raises(xgb.core.XGBoostError, match="Number of columns"):
         asked(booster, np.zeros((2, columns)))
+
+
+def test_what_was_refused_leaves_no_trace_in_the_next_answer(booster):
+    with pytest.raises(xgb.core.XGBoostError):
+        predicted(booster, np.zeros((9, FEATURES + 1)))
     expected = booster.inplace_predict(some_rows(2).astype(np.float32))
     np.testing.assert_array_equal(predicted(booster, some_rows(2)), expected.ravel())
 
