@@ -45,6 +45,13 @@ def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):
     assert "not measured" in rows["separate_over_depends_16"]
 
 
+def test_the_page_says_what_python_it_was_measured_with(written):
+    content = json.loads((written[0] / "report.json").read_text())
+    on = content["machine"]
+    said = f"{on['compiler']}; a loop of 100,000 calls takes {on['loop_ms']} ms"
+    assert said in (written[0] / "report.md").read_text()
+
+
 def test_the_plot_is_a_picture(written):
     assert (written[0] / "report.png").read_bytes().startswith(b"\x89PNG")
 
