@@ -1,7 +1,7 @@
 """One transaction of the record: what is added becomes the next of its writer's chain."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -42,14 +42,11 @@ class Transaction:
 
     def flush(self) -> None:
         """Write what was added, so that this transaction can read it."""
-        done = 0
         for size in _SIZES:
-            while len(self._rows) - done >= size:
-                rows = self._rows[done : done + size]
+            while len(self._rows) >= size:
+                rows, self._rows = self._rows[:size], self._rows[size:]
                 given = {f"{name}_{k}": row[name] for k, row in enumerate(rows) for name in row}
                 _inserting(self.connection.dialect, size).run(self.connection, given)
-                done += size
-        self._rows = []
 
     def finish(self) -> None:
         """Write what was added, and the chain's new head."""
@@ -89,11 +86,11 @@ class _Compiled:
         compiled = statement.compile(dialect=dialect)
         return cls(str(compiled), compiled.positiontup)
 
-    def run(self, connection: sa.Connection, given: Mapping[str, Any]) -> None:
-        places = self.places
-        connection.exec_driver_sql(
-            self.text, dict(given) if places is None else tuple(given[name] for name in places)
-        )
+    def run(self, connection: sa.Connection, given: dict[str, Any]) -> None:
+        if self.places is None:
+            connection.exec_driver_sql(self.text, given)
+        else:
+            connection.exec_driver_sql(self.text, tuple(given[name] for name in self.places))
 
 
 def prepare(dialect: sa.Dialect) -> None:

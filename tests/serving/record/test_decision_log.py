@@ -59,6 +59,17 @@ def held(log):
     return release
 
 
+def in_one_transaction(log, *entries):
+    """As `appended`, but nothing is written before all of them wait."""
+    release = held(log)
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(appended, log, *entries)
+        while log.waiting < len(entries):
+            time.sleep(0.001)
+        release.set()
+    return answers.result()
+
+
 def test_what_was_appended_is_read_back_as_it_was(log, entry):
     one = entry(propensity=0.25, arm="b", caller="key-1", idempotency_key=None)
     assert appended(log, one) == [one.answer]
@@ -90,14 +101,8 @@ def test_entries_that_wait_together_share_one_transaction(log, entry):
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 53])
 def test_entries_of_one_transaction_are_each_what_was_appended(log, entry, size):
-    release = held(log)
     many = [entry(latency_ms=place) for place in range(size)]
-    with ThreadPoolExecutor(1) as pool:
-        answers = pool.submit(appended, log, *many)
-        while log.waiting < size:
-            time.sleep(0.001)
-        release.set()
-    assert answers.result() == [each.answer for each in many]
+    assert in_one_transaction(log, *many) == [each.answer for each in many]
     assert [found(log, each.decision_id) for each in many] == many
     assert verify(log.engine).is_whole
 
@@ -138,13 +143,8 @@ def test_an_oversized_or_unspeakable_entry_is_refused_and_the_others_are_written
 def test_one_refused_entry_does_not_fail_those_of_its_transaction(log, entry):
     one = entry()
     appended(log, one)
-    release = held(log)
-    with ThreadPoolExecutor(1) as pool:
-        answers = pool.submit(appended, log, entry(), one, entry())
-        while log.waiting < 3:
-            time.sleep(0.001)
-        release.set()
-    assert [type(a) for a in answers.result()] == [dict, RecordUnavailableError, dict]
+    answers = in_one_transaction(log, entry(), one, entry())
+    assert [type(a) for a in answers] == [dict, RecordUnavailableError, dict]
     assert verify(log.engine).is_whole
 
 
@@ -274,14 +274,8 @@ def test_a_repeated_key_gets_the_first_answer_and_one_decision_is_recorded(log, 
 
 def test_requests_with_one_key_in_one_transaction_get_the_same_answer(log, entry):
     key = key_digest("retry-1", None, "offers")
-    release = held(log)
-    with ThreadPoolExecutor(1) as pool:
-        twins = (entry(idempotency_key=key, answer={"n": n}) for n in (1, 2))
-        answers = pool.submit(appended, log, *twins)
-        while log.waiting < 2:
-            time.sleep(0.001)
-        release.set()
-    assert answers.result() == [{"n": 1}, {"n": 1}]
+    twins = (entry(idempotency_key=key, answer={"n": n}) for n in (1, 2))
+    assert in_one_transaction(log, *twins) == [{"n": 1}, {"n": 1}]
     assert count(log) == 1
 
 
