@@ -6,7 +6,17 @@ from dataclasses import asdict, dataclass, fields
 from statistics import median
 from typing import Any, Literal
 
-__all__ = ["BARS", "OPEN_CONNECTIONS", "Bar", "Key", "Measured", "Medians", "medians", "ratios"]
+__all__ = [
+    "BARS",
+    "OPEN_CONNECTIONS",
+    "Bar",
+    "Key",
+    "Measured",
+    "Medians",
+    "Ratio",
+    "medians",
+    "ratios",
+]
 
 Tool = Literal["wrk", "h2load", "h2load gRPC", "open loop"]
 
@@ -111,37 +121,60 @@ OPEN_CONNECTIONS = 64
 """Connections of the open loop."""
 
 
-def ratios(found: Medians) -> dict[str, float]:
-    """Return the value of every bar whose contenders were measured.
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A bar's value in each round, and their median, which the bar is held to."""
 
-    The rival is at its best: the faster of one process and two, load by load.
+    rounds: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return median(self.rounds)
+
+
+def ratios(readings: Iterable[Measured]) -> dict[str, Ratio]:
+    """Return every bar whose contenders were measured.
+
+    A ratio is taken within a round, for a machine is not the same in the next one. The rival is at
+    its best there: the better of one process and two, load by load.
     """
-    values = {}
+    rounds: dict[int, dict[Key, Measured]] = {}
+    for each in readings:
+        key = each.contender, each.tool, each.connections
+        rounds.setdefault(each.round, {})[key] = each
+    values: dict[str, Ratio] = {}
     for bar in BARS:
-        with suppress(KeyError):
-            values[bar.key] = _value(bar.key, found)
+        told: list[float] = []
+        for found in rounds.values():
+            with suppress(KeyError):
+                told.append(_value(bar.key, found))
+        if told:
+            values[bar.key] = Ratio(tuple(told))
     return values
 
 
-def _value(key: str, found: Medians) -> float:
+def _value(key: str, found: Mapping[Key, Measured]) -> float:
     if key == "grpc_over_http_16":
-        grpc = found["separate", "h2load gRPC", 16]["rate"]
-        return grpc / found["separate", "h2load", 16]["rate"]
+        return found["separate", "h2load gRPC", 16].rate / found["separate", "h2load", 16].rate
     if key == "separate_p99_open_70_ms":
-        return found["separate", "open loop", OPEN_CONNECTIONS]["p99_ms"]
+        return found["separate", "open loop", OPEN_CONNECTIONS].p99_ms
     if key == "separate_p50_1_over_rival":
-        quickest = min(each["p50_ms"] for each in _all(found, "rival", 1))
-        return found["separate", "wrk", 1]["p50_ms"] / quickest
+        quickest = min(each.p50_ms for each in _all(found, "rival", 1))
+        return found["separate", "wrk", 1].p50_ms / quickest
     one, _, rest = key.partition("_over_")
     other, _, connections = rest.rpartition("_")
-    best = max(each["rate"] for each in _all(found, other, int(connections)))
-    return found[one, "wrk", int(connections)]["rate"] / best
+    best = max(each.rate for each in _all(found, other, int(connections)))
+    return found[one, "wrk", int(connections)].rate / best
 
 
-def _all(found: Medians, name: str, connections: int) -> list[Mapping[str, float]]:
-    """Return the figures under a load of a contender, of the rival all of its variants."""
-    names = [n for n, tool, load in found if (tool, load) == ("wrk", connections)]
-    there = [n for n in names if n.partition("_")[0] == name]
+def _all(found: Mapping[Key, Measured], name: str, connections: int) -> list[Measured]:
+    """Return the readings under a load of a contender, of the rival all of its variants."""
+    there = [
+        reading
+        for (contender, tool, load), reading in found.items()
+        if (tool, load) == ("wrk", connections) and contender.partition("_")[0] == name
+    ]
     if not there:
         raise KeyError(name)
-    return [found[n, "wrk", connections] for n in there]
+    return there

@@ -10,12 +10,14 @@ status 1 when a contender answers wrong, or a request fails.
 import json
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,11 +35,12 @@ from loadtests.questions import Question
 from loadtests.report import bars_table, machine, write
 from runners.store import ServedPair
 
-__all__ = ["Bench"]
+__all__ = ["Bench", "in_turn"]
 
 out = Console()
 
 BOOK = "simulated"
+WHOLE, PARTIAL = Path("loadtests"), Path("build") / "speed"
 LOADS = (1, 16, 64)
 _WARM_S = 2
 _WARM_CONNECTIONS = 16
@@ -83,24 +86,32 @@ class Bench:
             drive.answered += len(probe_http(up.url, contender, some, self.market))
             drive.answered += self._wrk(up, _WARM_CONNECTIONS, _WARM_S).requests
             for load in LOADS:
-                drive("wrk", load, lambda load=load: self._wrk(up, load, self.seconds))
+                drive("wrk", load, partial(self._wrk, up, load, self.seconds))
             if contender.grpc:
                 self._both_doors(contender, drive)
-                drive("open loop", OPEN_CONNECTIONS, lambda: self._open(up, drive.peak))
+                drive("open loop", OPEN_CONNECTIONS, partial(self._open, up, drive.peak))
             refuse_unrecorded(contender, up, drive.answered)
 
     def _both_doors(self, contender: Contender, drive: "_Driven") -> None:
+        """Drive the HTTP and the gRPC door by turns, another first in each round."""
         some, up = self._some(_AT_ONCE), drive.up
         http = probe_http(up.url, contender, some, self.market)
         grpc = probe_grpc(up.grpc, contender, some)
-        door = f"http://{up.grpc}"
-        warm = h2load(door, _WARM_CONNECTIONS, _WARM_S, grpc, grpc=True)
-        drive.answered += len(http) + len(grpc) + warm.requests
+        drive.answered += len(http) + len(grpc)
+
+        def ask(tool: Tool, connections: int, seconds: float) -> Reading:
+            if tool == "h2load":
+                return h2load(up.url, connections, seconds, http, grpc=False)
+            return h2load(f"http://{up.grpc}", connections, seconds, grpc, grpc=True)
+
+        doors: list[Tool] = ["h2load", "h2load gRPC"]
+        if drive.place % 2:
+            doors.reverse()
+        for tool in doors:
+            drive.answered += ask(tool, _WARM_CONNECTIONS, _WARM_S).requests
         for load in LOADS:
-            drive("h2load", load, lambda n=load: h2load(up.url, n, self.seconds, http, grpc=False))
-            drive(
-                "h2load gRPC", load, lambda n=load: h2load(door, n, self.seconds, grpc, grpc=True)
-            )
+            for tool in doors:
+                drive(tool, load, partial(ask, tool, load, self.seconds))
 
     def _wrk(self, up: Running, connections: int, seconds: float) -> Reading:
         first = next(self._turn) * 997 % len(self.questions)
@@ -120,8 +131,8 @@ class _Driven:
     """Drives one contender in one round, and notes what each load cost it."""
 
     def __init__(self, bench: Bench, contender: Contender, place: int, up: Running) -> None:
-        self.up, self.answered, self.peak = up, 0, 0.0
-        self._bench, self._contender, self._place = bench, contender, place
+        self.up, self.place, self.answered, self.peak = up, place, 0, 0.0
+        self._bench, self._contender = bench, contender
 
     def __call__(self, tool: Tool, connections: int, drive: Callable[[], Reading]) -> None:
         before = self.up.cpu_s()
@@ -133,7 +144,7 @@ class _Driven:
             contender=self._contender.name,
             tool=tool,
             connections=connections,
-            round=self._place,
+            round=self.place,
             rate=reading.rate,
             p50_ms=reading.p50_ms,
             p99_ms=reading.p99_ms,
@@ -154,36 +165,58 @@ def main(
     seconds: Annotated[int, typer.Option(min=1, help="Of each load in a round.")] = 4,
     applicants: Annotated[int, typer.Option(min=100)] = 3000,
     only: Annotated[list[str] | None, typer.Option(help="Contenders; all if none.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("loadtests"),
+    folder: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
 ) -> None:
-    """Compare the contenders and report."""
+    """Compare the contenders and report: in loadtests, of some of them alone in build/speed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops what runs on its way out
-    chosen = [each for each in CONTENDERS if not only or each.name in only]
-    about = {
+    chosen = _chosen(only or [])
+    folder = folder or (PARTIAL if only else WHOLE)
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    about: dict[str, Any] = {
         "machine": machine(),
         "rounds": rounds,
         "seconds": seconds,
         "applicants": applicants,
-        "trees": {
-            model: scorer.booster.num_boosted_rounds()
-            for model, scorer in ServedPair(BOOK).market()[1].items()
-        },
     }
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         refuse_missing_tools()
+        about["trees"] = {
+            model: scorer.booster.num_boosted_rounds()
+            for model, scorer in ServedPair(BOOK).market()[1].items()
+        }
         with TemporaryDirectory() as own:
             out.print(f"drawing {applicants} applicants, training the rival")
             bench = Bench.prepared(Path(own), applicants, seconds)
             for place in range(rounds):
                 out.print(f"round {place + 1} of {rounds}")
-                for i in range(len(chosen)):  # nobody is always the first
-                    bench.measure(chosen[(i + place) % len(chosen)], place)
+                for contender in in_turn(chosen, place):
+                    bench.measure(contender, place)
     except (CannotDriveError, CannotStartError, FinntelligenceError, WrongAnswerError) as error:
         out.print(f"[red]{error}[/red]")
         sys.exit(1)
+    about["minutes"] = round((time.monotonic() - began) / 60, 1)
     out.print(bars_table(write(bench.found, about, folder)))
-    out.print(f"{folder / 'report.md'}, .json, .png")
+    out.print(f"{about['minutes']} minutes; {folder / 'report.md'}, .json, .png")
+
+
+def in_turn(chosen: Sequence[Contender], place: int) -> list[Contender]:
+    """Return the contenders in the order of a round: nobody is always the first.
+
+    >>> [each.letter for each in in_turn(CONTENDERS, 2)]
+    ['d', 'd', 'e', 'f', 'a', 'b']
+    """
+    first = place % len(chosen)
+    return [*chosen[first:], *chosen[:first]]
+
+
+def _chosen(names: Sequence[str]) -> list[Contender]:
+    known = {each.name: each for each in CONTENDERS}
+    for name in names:
+        if name not in known:
+            said = f"{name!r} is no contender; there are {', '.join(known)}"
+            raise typer.BadParameter(said, param_hint="--only")
+    return [each for each in CONTENDERS if not names or each.name in names]
 
 
 if __name__ == "__main__":

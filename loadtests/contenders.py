@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -138,7 +138,7 @@ def running(contender: Contender, folder: Path) -> Iterator[Running]:
     Raises:
         CannotStartError: when it does not get ready; with the end of what it printed.
     """
-    port, grpc_port = _free_port(), _free_port()
+    port, grpc_port = _free_ports(2)
     own = folder / f"{contender.name}-{port}"
     own.mkdir()
     places = {"port": str(port), "folder": str(folder)}
@@ -198,8 +198,10 @@ def _stop(process: subprocess.Popen[bytes], tree: psutil.Process) -> None:
         signal.signal(signal.SIGINT, impatient)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((_HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Return differing ports: none is let go before all are found."""
+    with ExitStack() as probes:
+        found = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in found:
+            probe.bind((_HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in found]

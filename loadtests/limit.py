@@ -24,6 +24,8 @@ from runners.store import ROOT
 from serving import tracing
 from serving.front import stand_before
 from serving.gate import Gate
+from serving.http_metrics import bound_traffic
+from serving.json_log import start_log
 from serving.settings import FrontSettings
 from serving.validation import json_object
 
@@ -36,6 +38,7 @@ class Arguments(BaseModel):
     answer: Path
 
 
+start_log()
 _settings = FrontSettings().chosen()
 _answer = json.loads(bentoml.use_arguments(Arguments).answer.read_text(encoding="utf-8"))
 
@@ -63,6 +66,7 @@ class LimitService:
 
 
 _service: Any = LimitService  # the decorator made a Service of it
+bound_traffic(lambda: _door.routes, _service.name)
 _service.add_asgi_middleware(Leave)
 tracing.watch(LimitService)
 stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)

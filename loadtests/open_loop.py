@@ -59,10 +59,12 @@ class _Loop:
         self._free.extend(connection for _, connection in made)
         self._count = max(1, round(rate * seconds))
         gaps = np.random.default_rng(_SEED).exponential(1 / rate, size=self._count)
-        sending = loop.create_task(self._send(loop.time() + np.cumsum(gaps)))
+        began = loop.time()
+        sending = loop.create_task(self._send(began + np.cumsum(gaps)))
         try:
             async with asyncio.timeout(2 * seconds + _DRAIN_S):
                 await self._over
+            taken = loop.time() - began
         except TimeoutError as error:
             left = self._count - len(self._taken_ms)
             raise CannotDriveError(f"open loop: {left} answers did not come") from error
@@ -71,7 +73,7 @@ class _Loop:
             for transport, _ in made:
                 transport.abort()
         p50, p99 = np.percentile(self._taken_ms, (50, 99))
-        return Reading(requests=self._count, seconds=seconds, p50_ms=float(p50), p99_ms=float(p99))
+        return Reading(requests=self._count, seconds=taken, p50_ms=float(p50), p99_ms=float(p99))
 
     async def _send(self, due: Sequence[float]) -> None:
         loop = asyncio.get_running_loop()

@@ -30,6 +30,8 @@ from serving.front import stand_before
 from serving.gate import Gate
 from serving.handler import Engine
 from serving.http_door import Door, http_door
+from serving.http_metrics import bound_traffic
+from serving.json_log import start_log
 from serving.operations import Operations
 from serving.record.documents import documents_of
 from serving.record.settings import RecordSettings
@@ -39,6 +41,7 @@ __all__ = ["PlainService"]
 
 Array = NDArray[np.float64]
 
+start_log()
 _settings = FrontSettings().chosen()
 _door = http_door()
 
@@ -121,6 +124,7 @@ class PlainService:
 
 
 _service: Any = PlainService  # the decorator made a Service of it
+bound_traffic(lambda: _door.routes, _service.name)
 _service.add_asgi_middleware(Leave)
 tracing.watch(PlainService, RiskRunner, AcceptanceRunner)
 stand_before(_service, _door, lambda: Gate.open(ROOT, _settings.workers), _settings)

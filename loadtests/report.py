@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import timeit
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,8 +16,9 @@ import psutil
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from loadtests.bars import BARS, Measured, Medians, medians, ratios
+from loadtests.bars import BARS, Bar, Measured, Medians, Ratio, Tool, medians, ratios
 from loadtests.contenders import CONTENDERS
+from runners.store import ROOT
 
 __all__ = ["bars_table", "machine", "page", "plot", "write"]
 
@@ -28,12 +30,19 @@ _HEADINGS = {
     "cpu_s_per_1000": "CPU s per 1,000",
     "rss_mb": "RSS, MB",
 }
+_OVER = {"rate": "requests/s", "p50_ms": "p50", "cpu_s_per_1000": "CPU", "rss_mb": "RSS"}
 _NAMES = {each.name: f"({each.letter}) {each.name.replace('_', ' ')}" for each in CONTENDERS}
+_SHOWN: dict[tuple[str, Tool], str] = {
+    **{(name, "wrk"): said for name, said in _NAMES.items()},
+    ("separate", "h2load"): "(a) by h2load",
+    ("separate", "h2load gRPC"): "(c) gRPC by h2load",
+}
 
 
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on and with, and how busy it was before."""
     return {
+        "code": _code(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "kernel": platform.release(),
@@ -45,6 +54,13 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _code() -> str:
+    """Return the commit that is measured, marked where files differ from it."""
+    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def _loop_ms() -> float:
     """Return how long a loop of calls and attributes takes: builds of one Python differ twofold."""
     made = "class Pair:\n def __init__(self, a): self.a = a\n def plus(self, b): return self.a + b"
@@ -52,15 +68,19 @@ def _loop_ms() -> float:
     return 1e3 * min(timeit.repeat(loop, made, number=1, repeat=7))
 
 
-def write(rounds: Sequence[Measured], about: Mapping[str, Any], folder: Path) -> dict[str, float]:
+def write(readings: Sequence[Measured], about: Mapping[str, Any], folder: Path) -> dict[str, Ratio]:
     """Write report.md, report.json and report.png into a folder; return the bars' values."""
-    found = medians(rounds)
-    values = ratios(found)
+    found, values = medians(readings), ratios(readings)
     content = {
         **about,
-        "ratios": values,
+        "ratios": {key: ratio.value for key, ratio in values.items()},
         "bars": [
-            {**asdict(bar), "value": values[bar.key], "holds": bar.holds(values[bar.key])}
+            {
+                **asdict(bar),
+                "rounds": (ratio := values[bar.key]).rounds,
+                "value": ratio.value,
+                "holds": bar.holds(ratio.value),
+            }
             for bar in BARS
             if bar.key in values
         ],
@@ -68,7 +88,7 @@ def write(rounds: Sequence[Measured], about: Mapping[str, Any], folder: Path) ->
             {"contender": contender, "tool": tool, "connections": connections, **figures}
             for (contender, tool, connections), figures in found.items()
         ],
-        "rounds": [asdict(each) for each in rounds],
+        "readings": [asdict(each) for each in readings],
     }
     (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(page(found, values, about), encoding="utf-8")
@@ -76,7 +96,7 @@ def write(rounds: Sequence[Measured], about: Mapping[str, Any], folder: Path) ->
     return values
 
 
-def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) -> str:
+def page(found: Medians, values: Mapping[str, Ratio], about: Mapping[str, Any]) -> str:
     """Return the page."""
     on, trees = about["machine"], about["trees"]
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
@@ -84,7 +104,8 @@ def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) 
         "# Speed, compared",
         "",
         f"`make bench`, {about['rounds']} interleaved rounds of {about['seconds']:g} s, medians; "
-        f"{on['cores']} cores, load {on['load_before']} before; Python {on['python']} "
+        f"{about['minutes']:.1f} minutes in all; code {on['code']}; {on['cores']} cores, load "
+        f"{on['load_before']} before; Python {on['python']} "
         f"({on['compiler']}; a loop of 100,000 calls takes {on['loop_ms']} ms), {packages}. "
         "Decisions of (a), (b), (c) and (f) are recorded and durable before they are answered. The "
         "generators run on the same cores. The served models keep "
@@ -95,9 +116,21 @@ def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) 
         "",
         "## Bars",
         "",
-        "| key | what | bound | aim | value | |",
-        "|---|---|---|---|---|---|",
+        "Each ratio is taken within a round; its median is held to the bar.",
+        "",
+        "| key | what | bound | aim | value | | rounds |",
+        "|---|---|---|---|---|---|---|",
         *("| " + " | ".join(row) + " |" for row in _bar_rows(values)),
+        "",
+        "## Beside the rival and the limit",
+        "",
+        "Of the medians below, by wrk; the rival's are those of its variant that answers most.",
+        "",
+        "| contender | connections | "
+        + " | ".join(f"{said} over (d)" for said in _OVER.values())
+        + " | requests/s over (e) |",
+        "|" + "---|" * (3 + len(_OVER)),
+        *("| " + " | ".join(row) + " |" for row in _ratio_rows(found)),
         "",
         "## Figures",
         "",
@@ -116,46 +149,63 @@ def page(found: Medians, values: Mapping[str, float], about: Mapping[str, Any]) 
     return "\n".join(lines)
 
 
-def _bar_rows(values: Mapping[str, float]) -> list[tuple[str, ...]]:
+def _bar_rows(values: Mapping[str, Ratio]) -> list[tuple[str, ...]]:
     return [
         (
             bar.key,
             bar.said,
             f"at {'most' if bar.at_most else 'least'} {bar.bound:g}",
             "" if bar.aim is None else f"{bar.aim:g}",
-            f"{values[bar.key]:.2f}" if bar.key in values else "not measured",
-            _verdict(bar.holds(values[bar.key])) if bar.key in values else "",
+            *(_told(bar, values[bar.key]) if bar.key in values else ("not measured", "", "")),
         )
         for bar in BARS
     ]
 
 
-def _verdict(holds: bool) -> str:
-    return "holds" if holds else "MISSED"
+def _told(bar: Bar, ratio: Ratio) -> tuple[str, str, str]:
+    verdict = "holds" if bar.holds(ratio.value) else "MISSED"
+    return f"{ratio.value:.2f}", verdict, ", ".join(f"{each:.2f}" for each in ratio.rounds)
 
 
-def bars_table(values: Mapping[str, float]) -> Table:
+def _ratio_rows(found: Medians) -> list[tuple[str, ...]]:
+    """Return the ratios of every contender's medians, load by load, to the rival's and (e)'s."""
+    rows = []
+    for (name, tool, load), figures in found.items():
+        if tool != "wrk":
+            continue
+        there = {n: each for (n, t, c), each in found.items() if (t, c) == (tool, load)}
+        rivals = [each for n, each in there.items() if n.startswith("rival")]
+        best = max(rivals, key=lambda each: each["rate"], default=None)
+        limit = there.get("limit")
+        over = [f"{figures[each] / best[each]:.2f}" if best else "" for each in _OVER]
+        over.append(f"{figures['rate'] / limit['rate']:.2f}" if limit else "")
+        rows.append((_NAMES[name], str(load), *over))
+    return rows
+
+
+def bars_table(values: Mapping[str, Ratio]) -> Table:
     """Return the bars as a table of the terminal."""
-    table = Table("key", "bound", "aim", "value", "")
+    table = Table("key", "bound", "aim", "value", "", "rounds")
     for key, _, *rest in _bar_rows(values):
         table.add_row(key, *rest)
     return table
 
 
 def plot(found: Medians) -> Figure:
-    """Return a bar chart of requests a second: contenders, by connections, over HTTP."""
+    """Return a bar chart of requests a second by connections: by wrk, and of both doors of (a)."""
     matplotlib.use("agg")
-    names = [each.name for each in CONTENDERS if any(key[0] == each.name for key in found)]
+    measured = {(name, tool) for name, tool, _ in found}
+    shown = {each: said for each, said in _SHOWN.items() if each in measured}
     loads = sorted({connections for _, tool, connections in found if tool == "wrk"})
-    figure = Figure(figsize=(9, 0.6 + 0.7 * len(names)), layout="constrained")
+    figure = Figure(figsize=(9, 0.6 + 0.7 * len(shown)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / max(len(loads), 1)
     for place, load in enumerate(loads):
-        rates = [found.get((name, "wrk", load), {}).get("rate", 0.0) for name in names]
-        at = [i + place * height for i in range(len(names))]
+        rates = [found.get((*each, load), {}).get("rate", 0.0) for each in shown]
+        at = [i + place * height for i in range(len(shown))]
         drawn = axes.barh(at, rates, height, label=f"{load} connections")
         axes.bar_label(drawn, fmt="%.0f", padding=2, fontsize=8)
-    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(names))], [_NAMES[n] for n in names])
+    axes.set_yticks([i + 0.4 - height / 2 for i in range(len(shown))], list(shown.values()))
     axes.invert_yaxis()
     axes.set_xlabel("requests a second")
     axes.legend()

@@ -107,7 +107,12 @@ class _Pair:
         self._open = {question.model: 0 for question in self._pair}
 
     async def jointly(self, rows: Array) -> Array:
-        answers = await asyncio.gather(*(self._answer(each, rows) for each in self._pair))
+        calls = [asyncio.create_task(self._answer(each, rows)) for each in self._pair]
+        try:
+            answers = await asyncio.gather(*calls)
+        finally:
+            for call in calls:  # where one failed nobody waits for the other, which may hang
+                call.cancel()
         beside = np.full((len(rows), 2, max(each.shape[1] for each in answers)), np.nan)
         for place, each in enumerate(answers):
             beside[:, place, : each.shape[1]] = each

@@ -52,7 +52,7 @@ def test_the_bars_are_those_agreed():
 
 
 def test_every_ratio_is_taken_against_the_rival_at_its_best(rounds):
-    assert ratios(medians(rounds)) == pytest.approx(
+    assert {key: ratio.value for key, ratio in ratios(rounds).items()} == pytest.approx(
         {
             "separate_over_rival_16": 4,
             "separate_over_rival_64": 4,
@@ -70,8 +70,34 @@ def test_every_ratio_is_taken_against_the_rival_at_its_best(rounds):
 
 def test_what_was_not_measured_has_no_ratio(rounds):
     some = [each for each in rounds if each.contender not in ("embedded", "rival_1", "rival_2")]
-    missing = set(KEYS) - set(ratios(medians(some)))
+    missing = set(KEYS) - set(ratios(some))
     assert missing == {key for key in KEYS if "rival" in key or "embedded" in key}
+
+
+def test_a_ratio_is_taken_within_a_round_and_their_median_stands_for_them():
+    """The medians of these would say 1.5."""
+    ours, rivals = [800, 300, 100], [200, 100, 400]
+    readings = [
+        measured(name, rate, round=i)
+        for name, rates in (("separate", ours), ("rival_2", rivals))
+        for i, rate in enumerate(rates)
+    ]
+    ratio = ratios(readings)["separate_over_rival_16"]
+    assert ratio.rounds == (4, 3, 0.25)
+    assert ratio.value == 3
+
+
+def test_the_rival_is_at_its_best_in_each_round():
+    readings = [
+        measured(name, rate, round=i)
+        for name, rates in (
+            ("separate", [900, 900]),
+            ("rival_1", [300, 100]),
+            ("rival_2", [100, 300]),
+        )
+        for i, rate in enumerate(rates)
+    ]
+    assert ratios(readings)["separate_over_rival_16"].rounds == (3, 3)
 
 
 def test_a_median_stands_for_the_rounds():

@@ -19,7 +19,8 @@ def written(tmp_path):
         for n in (1, 16, 64)
     ]
     trees = {"risk": 193, "acceptance": 40}
-    about = {"machine": machine(), "rounds": 1, "seconds": 2.0, "applicants": 100, "trees": trees}
+    about = {"machine": machine(), "rounds": 1, "seconds": 2, "applicants": 100, "trees": trees}
+    about["minutes"] = 3.2
     values = write(rounds, about, tmp_path)
     return tmp_path, values
 
@@ -27,13 +28,14 @@ def written(tmp_path):
 def test_the_figures_are_under_the_keys_of_the_bars(written):
     folder, values = written
     content = json.loads((folder / "report.json").read_text())
-    assert content["ratios"] == values
+    assert content["ratios"] == {key: ratio.value for key, ratio in values.items()}
+    assert (content["rounds"], content["minutes"]) == (1, 3.2)
     verdicts = {bar["key"]: bar["holds"] for bar in content["bars"]}
     assert verdicts.keys() == values.keys()
     assert not verdicts["separate_over_rival_16"]
     assert verdicts["separate_over_limit_64"]
     assert verdicts["separate_p50_1_over_rival"]
-    assert len(content["rounds"]) == len(content["medians"]) == 15
+    assert len(content["readings"]) == len(content["medians"]) == 15
 
 
 def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):
@@ -43,6 +45,27 @@ def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):
     assert "MISSED" in rows["separate_over_rival_16"]
     assert "holds" in rows["separate_over_limit_64"]
     assert "not measured" in rows["separate_over_depends_16"]
+
+
+def test_the_page_has_every_contender_beside_the_rival_and_the_limit(tmp_path):
+    """(a) is twice as fast as the faster variant of the rival, for half of its CPU."""
+    of_rival = {**FIGURES, "cpu_s_per_1000": 4.0}
+    figures = {
+        "separate": {"rate": 1000.0, **FIGURES},
+        "rival_1": {"rate": 500.0, **of_rival},
+        "rival_2": {"rate": 400.0, **FIGURES},
+        "limit": {"rate": 8000.0, **FIGURES},
+    }
+    readings = [
+        Measured(contender=name, tool="wrk", connections=16, round=0, **each)
+        for name, each in figures.items()
+    ]
+    trees = {"risk": 0, "acceptance": 0}
+    about = {"machine": machine(), "rounds": 1, "seconds": 2, "minutes": 1.0, "trees": trees}
+    write(readings, about, tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    assert "| (a) separate | 16 | 2.00 | 1.00 | 0.50 | 1.00 | 0.12 |" in lines
+    assert "| (d) rival 2 | 16 | 0.80 | 1.00 | 0.50 | 1.00 | 0.05 |" in lines
 
 
 def test_the_page_says_what_python_it_was_measured_with(written):
@@ -60,4 +83,5 @@ def test_a_report_says_what_it_was_measured_on():
     found = machine()
     assert found["cores"] >= 1
     assert found["packages"]["uvloop"]
+    assert found["code"]
     assert 1 < found["loop_ms"] < 10_000

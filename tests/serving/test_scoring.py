@@ -145,6 +145,36 @@ def test_rows_that_one_of_two_models_cannot_answer_fail_alone():
     assert answers[2][1][0, 0] == 30.0
 
 
+@pytest.mark.parametrize("failing", ["risk", "acceptance"])
+def test_where_one_of_two_models_fails_the_other_is_not_kept_at_work(failing):
+    """It may hang, and each request would leave another call of it behind."""
+    at_work = []
+
+    async def hanging(rows):
+        at_work.append(len(rows))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            at_work.pop()
+
+    models = {name: Model(name, 3, 1.0, fails=name == failing) for name in ("risk", "acceptance")}
+    next(each for each in models.values() if not each.fails).jointly = hanging
+
+    async def asked():
+        score = both_scored(
+            *(each.question for each in models.values()),
+            within_s=30.0,
+            settings=CoalesceSettings(),
+        )
+        for _ in range(3):
+            with pytest.raises(ModelUnavailableError, match=failing):
+                await score(ROWS)
+        await asyncio.sleep(0)
+        return list(at_work)
+
+    assert asyncio.run(asked()) == []
+
+
 @pytest.mark.parametrize("silent", ["risk", "acceptance"])
 def test_where_one_of_two_models_does_not_answer_that_one_is_named(silent):
     models = [Model(name, 3, 1.0, fails=name == silent) for name in ("risk", "acceptance")]
