@@ -132,7 +132,7 @@ def test_wrong_usage_is_exit_2_without_a_traceback(finnt, words, fact):
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("FINNT_FRONT_WORKERS", 0), ("FINNT_RUNNER_BATCH_ROWS", 1), ("FINNT_RECORD_QUEUE", 1)],
+    [("FINNT_FRONT_WORKERS", 0), ("FINNT_RUNNER_BATCH_ROWS", 2), ("FINNT_RECORD_QUEUE", 1)],
 )
 def test_an_impossible_setting_is_one_clear_line(finnt, name, least):
     done = finnt("serve", **{name: str(least - 1)})
