@@ -14,7 +14,7 @@ from typing import Any
 import matplotlib
 import psutil
 from matplotlib.figure import Figure
-from rich.table import Table
+from rich.table import Column, Table
 
 from loadtests.bars import BARS, Bar, Measured, Medians, Ratio, Tool, medians, ratios
 from loadtests.contenders import CONTENDERS
@@ -185,7 +185,7 @@ def _ratio_rows(found: Medians) -> list[tuple[str, ...]]:
 
 def bars_table(values: Mapping[str, Ratio]) -> Table:
     """Return the bars as a table of the terminal."""
-    table = Table("key", "bound", "aim", "value", "", "rounds")
+    table = Table(Column("key", no_wrap=True), "bound", "aim", "value", "", "rounds")
     for key, _, *rest in _bar_rows(values):
         table.add_row(key, *rest)
     return table
