@@ -14,6 +14,9 @@ __all__ = [
     "Measured",
     "Medians",
     "Ratio",
+    "Round",
+    "best",
+    "by_round",
     "medians",
     "ratios",
 ]
@@ -44,14 +47,16 @@ Key = tuple[str, Tool, int]
 """Contender, tool and connections."""
 Medians = Mapping[Key, Mapping[str, float]]
 """The median over the rounds of each figure."""
+Round = Mapping[Key, Measured]
+"""The readings of one round."""
 
 _FIGURES = tuple(f.name for f in fields(Measured))[4:]
 
 
-def medians(rounds: Iterable[Measured]) -> dict[Key, dict[str, float]]:
+def medians(readings: Iterable[Measured]) -> dict[Key, dict[str, float]]:
     """Return the median of each figure over the rounds."""
     found: dict[Key, list[dict[str, Any]]] = {}
-    for each in rounds:
+    for each in readings:
         found.setdefault((each.contender, each.tool, each.connections), []).append(asdict(each))
     return {
         key: {name: median(each[name] for each in several) for name in _FIGURES}
@@ -133,20 +138,42 @@ class Ratio:
         return median(self.rounds)
 
 
+def by_round(readings: Iterable[Measured]) -> list[Round]:
+    """Return the readings of each round."""
+    rounds: dict[int, dict[Key, Measured]] = {}
+    for each in readings:
+        key = each.contender, each.tool, each.connections
+        rounds.setdefault(each.round, {})[key] = each
+    return list(rounds.values())
+
+
+def best(found: Round, name: str, connections: int, figure: str) -> float:
+    """Return a contender's figure under wrk, of the rival that of its better variant.
+
+    Raises:
+        KeyError: when it was not measured.
+    """
+    there: list[float] = [
+        getattr(reading, figure)
+        for (contender, tool, load), reading in found.items()
+        if (tool, load) == ("wrk", connections) and contender.partition("_")[0] == name
+    ]
+    if not there:
+        raise KeyError(name)
+    return max(there) if figure == "rate" else min(there)
+
+
 def ratios(readings: Iterable[Measured]) -> dict[str, Ratio]:
     """Return every bar whose contenders were measured.
 
     A ratio is taken within a round, for a machine is not the same in the next one. The rival is at
     its best there: the better of one process and two, load by load.
     """
-    rounds: dict[int, dict[Key, Measured]] = {}
-    for each in readings:
-        key = each.contender, each.tool, each.connections
-        rounds.setdefault(each.round, {})[key] = each
+    rounds = by_round(readings)
     values: dict[str, Ratio] = {}
     for bar in BARS:
         told: list[float] = []
-        for found in rounds.values():
+        for found in rounds:
             with suppress(KeyError):
                 told.append(_value(bar.key, found))
         if told:
@@ -154,27 +181,14 @@ def ratios(readings: Iterable[Measured]) -> dict[str, Ratio]:
     return values
 
 
-def _value(key: str, found: Mapping[Key, Measured]) -> float:
+def _value(key: str, found: Round) -> float:
     if key == "grpc_over_http_16":
         return found["separate", "h2load gRPC", 16].rate / found["separate", "h2load", 16].rate
     if key == "separate_p99_open_70_ms":
         return found["separate", "open loop", OPEN_CONNECTIONS].p99_ms
     if key == "separate_p50_1_over_rival":
-        quickest = min(each.p50_ms for each in _all(found, "rival", 1))
-        return found["separate", "wrk", 1].p50_ms / quickest
+        return best(found, "separate", 1, "p50_ms") / best(found, "rival", 1, "p50_ms")
     one, _, rest = key.partition("_over_")
     other, _, connections = rest.rpartition("_")
-    best = max(each.rate for each in _all(found, other, int(connections)))
-    return found[one, "wrk", int(connections)].rate / best
-
-
-def _all(found: Mapping[Key, Measured], name: str, connections: int) -> list[Measured]:
-    """Return the readings under a load of a contender, of the rival all of its variants."""
-    there = [
-        reading
-        for (contender, tool, load), reading in found.items()
-        if (tool, load) == ("wrk", connections) and contender.partition("_")[0] == name
-    ]
-    if not there:
-        raise KeyError(name)
-    return there
+    load = int(connections)
+    return best(found, one, load, "rate") / best(found, other, load, "rate")

@@ -3,8 +3,9 @@
     python -m loadtests.compare --rounds 3 --seconds 4
 
 Each contender is started, asked for right answers, warmed and driven in turn, then stopped; after
-as many rounds loadtests/report.md, .json and .png hold the medians. No two run at once. Ends with
-status 1 when a contender answers wrong, or a request fails.
+as many rounds loadtests/report.md, .json and .png hold the ratios and the medians, or build/speed
+where `--only` some were measured. No two run at once. Ends with status 1 when a contender answers
+wrong, or a request fails.
 """
 
 import json
@@ -171,7 +172,6 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops what runs on its way out
     chosen = _chosen(only or [])
     folder = folder or (PARTIAL if only else WHOLE)
-    folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     about: dict[str, Any] = {
         "machine": machine(),
@@ -195,6 +195,7 @@ def main(
     except (CannotDriveError, CannotStartError, FinntelligenceError, WrongAnswerError) as error:
         out.print(f"[red]{error}[/red]")
         sys.exit(1)
+    folder.mkdir(parents=True, exist_ok=True)
     about["minutes"] = round((time.monotonic() - began) / 60, 1)
     out.print(bars_table(write(bench.found, about, folder)))
     out.print(f"{about['minutes']} minutes; {folder / 'report.md'}, .json, .png")

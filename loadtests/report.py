@@ -6,9 +6,11 @@ import platform
 import subprocess
 import timeit
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib
@@ -16,11 +18,23 @@ import psutil
 from matplotlib.figure import Figure
 from rich.table import Column, Table
 
-from loadtests.bars import BARS, Bar, Measured, Medians, Ratio, Tool, medians, ratios
+from loadtests.bars import (
+    BARS,
+    Bar,
+    Measured,
+    Medians,
+    Ratio,
+    Round,
+    Tool,
+    best,
+    by_round,
+    medians,
+    ratios,
+)
 from loadtests.contenders import CONTENDERS
 from runners.store import ROOT
 
-__all__ = ["bars_table", "machine", "page", "plot", "write"]
+__all__ = ["bars_table", "code_of", "machine", "page", "plot", "write"]
 
 _PACKAGES = ("bentoml", "fastapi", "grpcio", "httptools", "uvicorn", "uvloop", "xgboost-cpu")
 _HEADINGS = {
@@ -42,7 +56,7 @@ _SHOWN: dict[tuple[str, Tool], str] = {
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on and with, and how busy it was before."""
     return {
-        "code": _code(),
+        "code": code_of(ROOT),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "kernel": platform.release(),
@@ -54,11 +68,19 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _code() -> str:
-    """Return the commit that is measured, marked where files differ from it."""
-    asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def code_of(root: Path) -> str:
+    """Return a folder's commit, marked "-dirty" where files differ from it, the report's aside."""
+    git = ["git", "-C", str(root)]
+    try:
+        commit = _printed([*git, "rev-parse", "--short", "HEAD"])
+        changed = _printed([*git, "status", "--porcelain", "--", ".", ":!loadtests/report.*"])
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return "of no commit"
+    return f"{commit}-dirty" if changed else commit
+
+
+def _printed(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _loop_ms() -> float:
@@ -91,19 +113,19 @@ def write(readings: Sequence[Measured], about: Mapping[str, Any], folder: Path) 
         "readings": [asdict(each) for each in readings],
     }
     (folder / "report.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(page(found, values, about), encoding="utf-8")
+    (folder / "report.md").write_text(page(readings, about), encoding="utf-8")
     plot(found).savefig(folder / "report.png", dpi=120)
     return values
 
 
-def page(found: Medians, values: Mapping[str, Ratio], about: Mapping[str, Any]) -> str:
+def page(readings: Sequence[Measured], about: Mapping[str, Any]) -> str:
     """Return the page."""
-    on, trees = about["machine"], about["trees"]
+    on, trees, found = about["machine"], about["trees"], medians(readings)
     packages = ", ".join(f"{name} {number}" for name, number in on["packages"].items())
     lines = [
         "# Speed, compared",
         "",
-        f"`make bench`, {about['rounds']} interleaved rounds of {about['seconds']:g} s, medians; "
+        f"{about['rounds']} interleaved rounds of {about['seconds']:g} s, medians; "
         f"{about['minutes']:.1f} minutes in all; code {on['code']}; {on['cores']} cores, load "
         f"{on['load_before']} before; Python {on['python']} "
         f"({on['compiler']}; a loop of 100,000 calls takes {on['loop_ms']} ms), {packages}. "
@@ -120,17 +142,17 @@ def page(found: Medians, values: Mapping[str, Ratio], about: Mapping[str, Any]) 
         "",
         "| key | what | bound | aim | value | | rounds |",
         "|---|---|---|---|---|---|---|",
-        *("| " + " | ".join(row) + " |" for row in _bar_rows(values)),
+        *("| " + " | ".join(row) + " |" for row in _bar_rows(ratios(readings))),
         "",
         "## Beside the rival and the limit",
         "",
-        "Of the medians below, by wrk; the rival's are those of its variant that answers most.",
+        "By wrk: each ratio within a round, then the median; the rival at its best in each figure.",
         "",
         "| contender | connections | "
         + " | ".join(f"{said} over (d)" for said in _OVER.values())
         + " | requests/s over (e) |",
         "|" + "---|" * (3 + len(_OVER)),
-        *("| " + " | ".join(row) + " |" for row in _ratio_rows(found)),
+        *("| " + " | ".join(row) + " |" for row in _ratio_rows(readings)),
         "",
         "## Figures",
         "",
@@ -167,20 +189,26 @@ def _told(bar: Bar, ratio: Ratio) -> tuple[str, str, str]:
     return f"{ratio.value:.2f}", verdict, ", ".join(f"{each:.2f}" for each in ratio.rounds)
 
 
-def _ratio_rows(found: Medians) -> list[tuple[str, ...]]:
-    """Return the ratios of every contender's medians, load by load, to the rival's and (e)'s."""
+def _ratio_rows(readings: Sequence[Measured]) -> list[tuple[str, ...]]:
+    """Return the ratios of every contender's figures, load by load, to the rival's and (e)'s."""
+    rounds = by_round(readings)
     rows = []
-    for (name, tool, load), figures in found.items():
-        if tool != "wrk":
-            continue
-        there = {n: each for (n, t, c), each in found.items() if (t, c) == (tool, load)}
-        rivals = [each for n, each in there.items() if n.startswith("rival")]
-        best = max(rivals, key=lambda each: each["rate"], default=None)
-        limit = there.get("limit")
-        over = [f"{figures[each] / best[each]:.2f}" if best else "" for each in _OVER]
-        over.append(f"{figures['rate'] / limit['rate']:.2f}" if limit else "")
-        rows.append((_NAMES[name], str(load), *over))
+    for name, tool, load in medians(readings):
+        if tool == "wrk":
+            beside = [("rival", figure) for figure in _OVER] + [("limit", "rate")]
+            told = (_beside(rounds, name, load, *each) for each in beside)
+            rows.append((_NAMES[name], str(load), *told))
     return rows
+
+
+def _beside(rounds: Sequence[Round], name: str, load: int, other: str, figure: str) -> str:
+    """Return the median of a figure's ratios within the rounds; nothing where there is none."""
+    told = []
+    for found in rounds:
+        with suppress(KeyError):
+            own: float = getattr(found[name, "wrk", load], figure)
+            told.append(own / best(found, other, load, figure))
+    return f"{median(told):.2f}" if told else ""
 
 
 def bars_table(values: Mapping[str, Ratio]) -> Table:

@@ -42,6 +42,7 @@ class RunnerSettings(BaseSettings):
     acceptance_replicas: int = Field(
         1, ge=1, le=16, description="Acceptance runners that it starts."
     )
+    # BentoML refuses batches of one
     batch_rows: int = Field(512, ge=2, le=65536, description="Most rows in one adaptive batch.")
     batch_latency_ms: int = Field(
         1000, ge=10, le=60000, description="A batch that would take longer is refused with 503."

@@ -30,7 +30,7 @@ def measured(contender, rate, tool="wrk", connections=16, **figures):
 
 
 @pytest.fixture
-def rounds():
+def readings():
     """A round in which one process of the rival is faster alone, and two under load."""
     loads = (1, 16, 64)
     ours = [measured(name, rate, connections=n) for name, rate in RATES.items() for n in loads]
@@ -51,8 +51,8 @@ def test_the_bars_are_those_agreed():
     }
 
 
-def test_every_ratio_is_taken_against_the_rival_at_its_best(rounds):
-    assert {key: ratio.value for key, ratio in ratios(rounds).items()} == pytest.approx(
+def test_every_ratio_is_taken_against_the_rival_at_its_best(readings):
+    assert {key: ratio.value for key, ratio in ratios(readings).items()} == pytest.approx(
         {
             "separate_over_rival_16": 4,
             "separate_over_rival_64": 4,
@@ -68,8 +68,8 @@ def test_every_ratio_is_taken_against_the_rival_at_its_best(rounds):
     )
 
 
-def test_what_was_not_measured_has_no_ratio(rounds):
-    some = [each for each in rounds if each.contender not in ("embedded", "rival_1", "rival_2")]
+def test_what_was_not_measured_has_no_ratio(readings):
+    some = [each for each in readings if each.contender not in ("embedded", "rival_1", "rival_2")]
     missing = set(KEYS) - set(ratios(some))
     assert missing == {key for key in KEYS if "rival" in key or "embedded" in key}
 

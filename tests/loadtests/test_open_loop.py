@@ -63,14 +63,14 @@ def test_a_stall_is_charged_to_all_whom_it_kept_waiting():
 
     async def stalling(number):
         if number == 1:
-            asyncio.get_running_loop().call_later(1, stalled.set)
+            asyncio.get_running_loop().call_later(3, stalled.set)
         await stalled.wait()
         return FINE
 
     with serving(stalling) as url:
         reading = open_loop(url, rate=200, seconds=1, bodies=BODIES, connections=4)
     assert reading.p50_ms > 250
-    assert reading.rate < 200  # answered, not asked for
+    assert reading.rate < 100  # all are due in a second, and the time until the last answer counts
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 import json
+import subprocess
 
 import pytest
 
-from loadtests.bars import BARS, Measured
+from loadtests.bars import BARS, Measured, medians
 from loadtests.contenders import CONTENDERS
-from loadtests.report import machine, write
+from loadtests.report import code_of, machine, plot, write
 
 FIGURES = {"p50_ms": 5.0, "p99_ms": 20.0, "cpu_s_per_1000": 2.0, "rss_mb": 900.0}
 
@@ -48,7 +49,7 @@ def test_a_missed_bar_is_told_and_so_is_one_that_was_not_measured(written):
 
 
 def test_the_page_has_every_contender_beside_the_rival_and_the_limit(tmp_path):
-    """(a) is twice as fast as the faster variant of the rival, for half of its CPU."""
+    """(a) is twice as fast as the faster variant of the rival, for the CPU of the thriftier."""
     of_rival = {**FIGURES, "cpu_s_per_1000": 4.0}
     figures = {
         "separate": {"rate": 1000.0, **FIGURES},
@@ -64,8 +65,8 @@ def test_the_page_has_every_contender_beside_the_rival_and_the_limit(tmp_path):
     about = {"machine": machine(), "rounds": 1, "seconds": 2, "minutes": 1.0, "trees": trees}
     write(readings, about, tmp_path)
     lines = (tmp_path / "report.md").read_text().splitlines()
-    assert "| (a) separate | 16 | 2.00 | 1.00 | 0.50 | 1.00 | 0.12 |" in lines
-    assert "| (d) rival 2 | 16 | 0.80 | 1.00 | 0.50 | 1.00 | 0.05 |" in lines
+    assert "| (a) separate | 16 | 2.00 | 1.00 | 1.00 | 1.00 | 0.12 |" in lines
+    assert "| (d) rival 1 | 16 | 1.00 | 1.00 | 2.00 | 1.00 | 0.06 |" in lines
 
 
 def test_the_page_says_what_python_it_was_measured_with(written):
@@ -83,5 +84,39 @@ def test_a_report_says_what_it_was_measured_on():
     found = machine()
     assert found["cores"] >= 1
     assert found["packages"]["uvloop"]
-    assert found["code"]
     assert 1 < found["loop_ms"] < 10_000
+
+
+def test_the_plot_has_both_doors_that_one_generator_drove():
+    tools = ("wrk", "h2load", "h2load gRPC")
+    key = {"contender": "separate", "connections": 16, "round": 0}
+    found = medians([Measured(**key, tool=tool, rate=9.0, **FIGURES) for tool in tools])
+    (axes,) = plot(found).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "(a) separate",
+        "(a) by h2load",
+        "(c) gRPC by h2load",
+    ]
+
+
+def test_a_report_names_the_commit_and_whether_files_differ_from_it(tmp_path, monkeypatch):
+    def git(*words):
+        who = ("-c", "user.name=tests", "-c", "user.email=tests@example.org")
+        done = subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, check=True)
+        return done.stdout.decode().strip()
+
+    assert code_of(tmp_path) == "of no commit"
+    git("init", "--quiet")
+    (tmp_path / "loadtests").mkdir()
+    for name in ("service.py", "loadtests/report.md"):
+        (tmp_path / name).write_text("")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "all of it")
+    commit = git("rev-parse", "--short", "HEAD")
+    assert code_of(tmp_path) == commit
+    (tmp_path / "loadtests" / "report.md").write_text("this run's")
+    assert code_of(tmp_path) == commit
+    (tmp_path / "service.py").write_text("changed")
+    assert code_of(tmp_path) == f"{commit}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert code_of(tmp_path) == "of no commit"
