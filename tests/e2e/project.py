@@ -50,6 +50,7 @@ SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_
 # what a developer's shell may say that would reach the copy
 # a machine that is busy with something else must not make a service give up
 PATIENT = {
+    "FINNT_FRONT_BODY_S": "30",
     "FINNT_LOAD_PATIENCE_S": "60",
     "FINNT_RECORD_TIMEOUT_S": "12",
     "FINNT_RUNNER_BATCH_LATENCY_MS": "10000",

@@ -38,6 +38,8 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
+_LAST = b"}"  # of a model file; XGBoost reads on past the end of one that breaks off
+
 
 class OtherDeclarationError(ModelMismatchError):
     """Registered models are sound, but of another declaration: other features, other prices."""
@@ -128,8 +130,10 @@ def declaration_digest(path: Path) -> str:
         ModelMismatchError: when it is no model of this engine's.
     """
     try:
+        if not path.read_bytes().endswith(_LAST):
+            raise ValueError("it breaks off")
         embedded = json.loads(xgb.Booster(model_file=path).attr(SPEC_ATTRIBUTE) or "{}")
-    except (xgb.core.XGBoostError, ValueError) as error:
+    except (xgb.core.XGBoostError, OSError, ValueError) as error:
         raise ModelMismatchError(f"{path} is absent or no model") from error
     return PriceResponse.from_mapping(embedded).portfolio.digest
 
