@@ -42,6 +42,11 @@ class Measured:
     cpu_s_per_1000: float
     rss_mb: float
 
+    @property
+    def key(self) -> "Key":
+        """What was measured, in whichever round."""
+        return self.contender, self.tool, self.connections
+
 
 Key = tuple[str, Tool, int]
 """Contender, tool and connections."""
@@ -57,7 +62,7 @@ def medians(readings: Iterable[Measured]) -> dict[Key, dict[str, float]]:
     """Return the median of each figure over the rounds."""
     found: dict[Key, list[dict[str, Any]]] = {}
     for each in readings:
-        found.setdefault((each.contender, each.tool, each.connections), []).append(asdict(each))
+        found.setdefault(each.key, []).append(asdict(each))
     return {
         key: {name: median(each[name] for each in several) for name in _FIGURES}
         for key, several in found.items()
@@ -142,8 +147,7 @@ def by_round(readings: Iterable[Measured]) -> list[Round]:
     """Return the readings of each round."""
     rounds: dict[int, dict[Key, Measured]] = {}
     for each in readings:
-        key = each.contender, each.tool, each.connections
-        rounds.setdefault(each.round, {})[key] = each
+        rounds.setdefault(each.round, {})[each.key] = each
     return list(rounds.values())
 
 

@@ -3,18 +3,19 @@
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import psutil
+
+from serving.parts import free_ports
 
 __all__ = ["CONTENDERS", "CannotStartError", "Contender", "Running", "running"]
 
@@ -138,7 +139,7 @@ def running(contender: Contender, folder: Path) -> Iterator[Running]:
     Raises:
         CannotStartError: when it does not get ready; with the end of what it printed.
     """
-    port, grpc_port = _free_ports(2)
+    port, grpc_port = free_ports(2)
     own = folder / f"{contender.name}-{port}"
     own.mkdir()
     places = {"port": str(port), "folder": str(folder)}
@@ -196,12 +197,3 @@ def _stop(process: subprocess.Popen[bytes], tree: psutil.Process) -> None:
         psutil.wait_procs(started, timeout=_STOP_WITHIN_S)
     finally:
         signal.signal(signal.SIGINT, impatient)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return differing ports: none is let go before all are found."""
-    with ExitStack() as probes:
-        found = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in found:
-            probe.bind((_HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in found]

@@ -152,7 +152,7 @@ def page(readings: Sequence[Measured], about: Mapping[str, Any]) -> str:
         + " | ".join(f"{said} over (d)" for said in _OVER.values())
         + " | requests/s over (e) |",
         "|" + "---|" * (3 + len(_OVER)),
-        *("| " + " | ".join(row) + " |" for row in _ratio_rows(readings)),
+        *("| " + " | ".join(row) + " |" for row in _ratio_rows(found, readings)),
         "",
         "## Figures",
         "",
@@ -189,11 +189,11 @@ def _told(bar: Bar, ratio: Ratio) -> tuple[str, str, str]:
     return f"{ratio.value:.2f}", verdict, ", ".join(f"{each:.2f}" for each in ratio.rounds)
 
 
-def _ratio_rows(readings: Sequence[Measured]) -> list[tuple[str, ...]]:
+def _ratio_rows(found: Medians, readings: Sequence[Measured]) -> list[tuple[str, ...]]:
     """Return the ratios of every contender's figures, load by load, to the rival's and (e)'s."""
     rounds = by_round(readings)
     rows = []
-    for name, tool, load in medians(readings):
+    for name, tool, load in found:
         if tool == "wrk":
             beside = [("rival", figure) for figure in _OVER] + [("limit", "rate")]
             told = (_beside(rounds, name, load, *each) for each in beside)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-__all__ = ["Part", "Parts", "split", "whole"]
+__all__ = ["Part", "Parts", "free_ports", "split", "whole"]
 
 SOON_S = 10.0
 STOP_WITHIN_S = 50  # what a front may need; an orchestrator waits longer
@@ -147,7 +147,7 @@ def whole(service: str, host: str, port: int) -> Part:
 
 def split(service: str, host: str, port: int, replicas: Mapping[str, int]) -> list[Part]:
     """Return a service in parts, in the words of a Bento's entrypoint: runners, then the front."""
-    ports = iter(_free_ports(sum(replicas.values())))
+    ports = iter(free_ports(sum(replicas.values())))
     parts: list[Part] = []
     depends: list[str] = []
     for runner, count in replicas.items():
@@ -171,7 +171,7 @@ def _at(host: str, port: int) -> tuple[str, ...]:
     return "--host", host, "--port", str(port)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports of loopback that nothing listens on."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]

@@ -47,7 +47,6 @@ SMALL = {
 # what each answer then says, so that a test can tell whose code answered
 VERSION = "0.0.0.copy"
 SIMULATED_ONLY = "ingested: []\npresent: [simulated]\npriced: [simulated]\nrisk_only: []\n"
-# what a developer's shell may say that would reach the copy
 # a machine that is busy with something else must not make a service give up
 PATIENT = {
     "FINNT_FRONT_BODY_S": "30",
@@ -57,6 +56,7 @@ PATIENT = {
 }
 # what no Bento brings: the service must do without, and starts sooner
 TRAINING_ONLY = ("dvc", "matplotlib", "mlflow", "pandas", "shap", "sklearn")
+# what a developer's shell may say that would reach the copy
 FOREIGN = ("BENTOML_", "DVC_", "FINNT_", "GIT_", "MLFLOW_", "OTEL_", "PROMETHEUS_", "PYTHON")
 FOREIGN_NAMES = ("PORTFOLIO", "VIRTUAL_ENV")
 
